@@ -1,0 +1,1 @@
+"""A semantic cache: remembers an expensive result and gives it back whenever a later input means the same thing."""

@@ -1,0 +1,140 @@
+"""What the cache gives back: frozen, slotted, safe to keep. Nothing in them is shared with the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+__all__ = [
+    "CacheInfo",
+    "Candidate",
+    "Entry",
+    "Explanation",
+    "Health",
+    "Hit",
+    "Layer",
+    "Stats",
+]
+
+Layer: TypeAlias = Literal["exact", "semantic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored response that answers a query."""
+
+    response: Any
+    similarity: float
+    """Cosine similarity of the two queries; 1.0 on the exact layer."""
+    confidence: float
+    """What `confidence_fn` made of similarity and age; the similarity itself by default."""
+    age_seconds: float
+    layer: Layer
+    namespace: str
+    metadata: dict[str, Any]
+    query: str
+    """The stored query that matched."""
+    entry_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored entry as `entries` lists it. Times are seconds since the epoch."""
+
+    entry_id: int
+    namespace: str
+    scope: Any
+    query: str
+    response: Any
+    metadata: dict[str, Any]
+    tags: tuple[str, ...]
+    created_at: float
+    accessed_at: float
+    expires_at: float | None
+    compute_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One entry that `explain` considered, and the verdict on it."""
+
+    entry_id: int
+    query: str
+    similarity: float
+    confidence: float
+    age_seconds: float
+    accepted: bool
+    reason: str
+    """`accepted`, `below_threshold`, `expired`, `rejected` (by the validator), `low_confidence`, or `not_reached`: it
+    would do, but a better one answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What `get` would do with a query, and why."""
+
+    query: str
+    normalized: str
+    namespace: str
+    scope: Any
+    similarity_threshold: float
+    layer: Layer | None
+    """Which layer would answer; `None` for a miss."""
+    reason: str
+    """`hit_exact`, `hit_semantic`, or why it would miss, as in the event `miss`."""
+    candidates: tuple[Candidate, ...]
+    """An entry of the same query first, then the nearest, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters and sizes, of one namespace or of all (`namespace` is `None`). Counters survive a restart."""
+
+    namespace: str | None
+    entries: int
+    hits_exact: int
+    hits_semantic: int
+    misses: int
+    evictions: int
+    expirations: int
+    embedder_fingerprint: str | None
+    vector_dtype: str
+    memory_bytes_estimate: int
+    """In-process memory of the index and the hot layer, of all namespaces."""
+    index_memory_bytes: int
+    index_tombstone_count: int
+    seconds_saved: float
+    """Compute time, as measured by `get_or_compute` and `memoize`, that hits made unnecessary."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits among all lookups, 0.0 when there were none."""
+        hits = self.hits_exact + self.hits_semantic
+        lookups = hits + self.misses
+        return hits / lookups if lookups else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the cache is fit to serve, and on what it stands."""
+
+    healthy: bool
+    schema_version: int
+    integrity_ok: bool
+    """Whether store and index agree on what they hold. `check` reads everything and says more."""
+    embedder_fingerprint_match: bool
+    entries: int
+    namespaces: int
+    oldest_entry_age_seconds: float | None
+    index_backend: str
+    store_backend: str
+    vector_dtype: str
+    multi_process_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """Calls of one memoized function since it was decorated."""
+
+    hits: int
+    misses: int
