@@ -105,7 +105,7 @@ class Record(NamedTuple):
     """
 
     key: bytes
-    """32 bytes, unique in the store: the identity of the entry. A write with an equal key replaces, and keeps the id."""
+    """32 bytes, unique in the store: the identity of the entry. Writing an equal key replaces, and keeps the id."""
     partition: bytes
     """16 bytes: which entries may answer for which. Determined by namespace and scope."""
     namespace: str
