@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md."""
+"""Pure decisions: no I/O, no clock, no state. Everything they need is an argument."""

@@ -1,0 +1,63 @@
+"""Checks of what callers pass: each names the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+
+def check_text(value: Any, what: str, max_bytes: int) -> str:
+    """A text that says something and fits.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty or blank, too long, or cannot be written as UTF-8.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    if not value or value.isspace():
+        raise ValueError(f"{what} is empty")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} holds a lone surrogate and is not valid text; repair its decoding") from None
+    if size > max_bytes:
+        raise ValueError(f"{what} has {size} bytes, more than the {max_bytes} allowed; shorten it or raise the limit")
+    # An exact str: a subclass may redefine what follows.
+    return str.__str__(value)
+
+
+def check_namespace(value: Any) -> str:
+    """Namespaces are short texts."""
+    return check_text(value, "namespace", 512)
+
+
+def check_tags(tags: Any) -> tuple[str, ...]:
+    """Tags without repetition, in order."""
+    if isinstance(tags, str) or not isinstance(tags, Collection):
+        raise TypeError(f"tags must be a collection of strings, like ('a', 'b'), not {tags!r}")
+    return tuple(dict.fromkeys(check_text(tag, "tag", 512) for tag in tags))
+
+
+def check_unit(value: Any, what: str) -> float:
+    """A number from 0 to 1, both included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number from 0 to 1, not {type(value).__name__}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{what} must be from 0 to 1 (cosine, higher is stricter), got {value!r}")
+    return float(value)
+
+
+def check_count(value: Any, what: str, least: int) -> int:
+    """A whole number of at least *least*."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be a whole number, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{what} must be at least {least}, got {value}")
+    return value
+
+
+def check_callable(value: Any, what: str) -> None:
+    """A function, or nothing."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} must be callable, not {type(value).__name__}")

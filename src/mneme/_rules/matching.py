@@ -1,0 +1,67 @@
+"""Whether a stored entry may answer: fresh, near, valid, confident, in that order."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from mneme._rules.expiry import is_expired
+from mneme._rules.options import Options
+from mneme.ports import Record
+
+Reason: TypeAlias = Literal["accepted", "below_threshold", "expired", "rejected", "low_confidence"]
+
+logger = logging.getLogger("mneme")
+
+
+class Verdict(NamedTuple):
+    """What was decided about one entry."""
+
+    reason: Reason
+    confidence: float
+    age_seconds: float
+    stale: bool = False
+    """Expired, but still kept for callers who accept a stale answer."""
+
+
+def age_of(record: Record, now: float) -> float:
+    """Never negative: another host's clock may run ahead of ours."""
+    return max(0.0, now - record.created_at)
+
+
+def judge(
+    record: Record, response: Any, *, similarity: float, threshold: float, now: float, options: Options
+) -> Verdict:
+    """The verdict on one entry; a validator or confidence function that raises counts against the entry."""
+    age = age_of(record, now)
+    stale = is_expired(record.expires_at, now)
+    if is_expired(record.removable_at, now):
+        return Verdict("expired", similarity, age)
+    if similarity < threshold:
+        return Verdict("below_threshold", similarity, age, stale)
+    if not _is_valid(response, options):
+        return Verdict("rejected", similarity, age)
+    confidence = confidence_of(similarity, age, options)
+    if options.min_confidence is not None and not confidence >= options.min_confidence:
+        return Verdict("low_confidence", confidence, age, stale)
+    return Verdict("expired" if stale else "accepted", confidence, age, stale)
+
+
+def _is_valid(response: Any, options: Options) -> bool:
+    try:
+        return bool(options.validator(response))
+    except Exception:
+        # On a write the same exception reaches the caller; a reader has somebody else's entry before it.
+        logger.warning("the validator raised on a stored response; it is treated as refused", exc_info=True)
+        return False
+
+
+def confidence_of(similarity: float, age_seconds: float, options: Options) -> float:
+    """By default the similarity itself."""
+    if options.confidence_fn is None:
+        return similarity
+    try:
+        return float(options.confidence_fn(similarity, age_seconds))
+    except Exception:
+        logger.warning("confidence_fn raised; the confidence is taken as 0", exc_info=True)
+        return 0.0

@@ -1,0 +1,102 @@
+"""The options of a cache, checked once when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from mneme._rules.arguments import check_callable, check_count, check_namespace, check_unit
+from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.expiry import TTL, seconds
+from mneme._rules.keys import normalize_query
+from mneme.errors import QuantizationError
+from mneme.ports import Codec, VectorDType
+
+Validator = Callable[[Any], bool]
+_ERROR_MARKS = ("[ERROR]", "[LLM Error]")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What decides; nothing in here does anything."""
+
+    default_ttl: float | None
+    max_entries: int | None
+    namespace_quotas: Mapping[str, int]
+    confidence_fn: ConfidenceFn | None
+    min_confidence: float | None
+    validator: Validator
+    normalize: Callable[[str], str]
+    codec: Codec | None
+    vector_dtype: VectorDType
+    max_query_bytes: int
+    max_response_bytes: int
+    max_metadata_bytes: int
+
+
+def default_validator(response: Any) -> bool:
+    """Refuse empty or blank text, and text that begins like a reported error."""
+    if type(response) is not str:
+        return True
+    return bool(response) and not response.isspace() and not response.startswith(_ERROR_MARKS)
+
+
+def make_options(
+    *,
+    default_ttl: TTL,
+    max_entries: int | None,
+    namespace_quotas: Mapping[str, int] | None,
+    confidence_fn: ConfidenceFn | None,
+    min_confidence: float | None,
+    validator: Validator | None,
+    normalize: bool | Callable[[str], str],
+    codec: Codec | None,
+    vector_dtype: VectorDType,
+    max_query_bytes: int,
+    max_response_bytes: int,
+    max_metadata_bytes: int,
+) -> Options:
+    """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
+    check_callable(confidence_fn, "confidence_fn")
+    check_callable(validator, "validator")
+    if min_confidence is not None:
+        check_unit(min_confidence, "min_confidence")
+    if max_entries is not None:
+        check_count(max_entries, "max_entries", 1)
+    if namespace_quotas is not None and not isinstance(namespace_quotas, Mapping):
+        raise TypeError("namespace_quotas must map namespaces to numbers of entries, like {'acme': 10_000}")
+    quotas = {
+        check_namespace(name): check_count(quota, f"the quota of namespace {name!r}", 0)
+        for name, quota in (namespace_quotas or {}).items()
+    }
+    check_dtype(vector_dtype)
+    return Options(
+        default_ttl=seconds(default_ttl, "default_ttl"),
+        max_entries=max_entries,
+        namespace_quotas=quotas,
+        confidence_fn=confidence_fn,
+        min_confidence=min_confidence,
+        validator=default_validator if validator is None else validator,
+        normalize=_normalizer(normalize),
+        codec=codec,
+        vector_dtype=vector_dtype,
+        max_query_bytes=check_count(max_query_bytes, "max_query_bytes", 1),
+        max_response_bytes=check_count(max_response_bytes, "max_response_bytes", 1),
+        max_metadata_bytes=check_count(max_metadata_bytes, "max_metadata_bytes", 1),
+    )
+
+
+def check_dtype(dtype: Any) -> None:
+    """Raise `QuantizationError` for a dtype vectors cannot be held in."""
+    if dtype not in get_args(VectorDType):
+        raise QuantizationError(f"vector_dtype {dtype!r} is unknown; use one of {', '.join(get_args(VectorDType))}")
+
+
+def _normalizer(normalize: bool | Callable[[str], str]) -> Callable[[str], str]:  # noqa: FBT001 -- public option
+    if normalize is True:
+        return normalize_query
+    if normalize is False:
+        return str  # the text itself
+    check_callable(normalize, "normalize")
+    return normalize
