@@ -1,4 +1,4 @@
-"""Which namespaces must give up how many entries, as data. Which entries those are, the store decides by last access."""
+"""Which namespaces must give up how many entries, as data. The store knows which those are, by last access."""
 
 from __future__ import annotations
 

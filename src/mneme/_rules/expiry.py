@@ -27,10 +27,10 @@ def seconds(duration: TTL, what: str = "ttl") -> float | None:
         value = duration.total_seconds()
     elif isinstance(duration, str):
         value = _parse(duration, what)
-    elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
-        value = float(duration)
-    else:
+    elif isinstance(duration, bool) or not isinstance(duration, (int, float)):
         raise TypeError(f"{what} must be seconds, a timedelta or text like '1h30m', not {type(duration).__name__}")
+    else:
+        value = float(duration)
     if not value > 0:  # catches NaN as well
         raise ValueError(f"{what} must be positive, got {duration!r}; to keep an entry for ever use float('inf')")
     return value

@@ -22,6 +22,8 @@ class Verdict(NamedTuple):
     age_seconds: float
     stale: bool = False
     """Expired, but still kept for callers who accept a stale answer."""
+    remove: bool = False
+    """It can never answer anyone again."""
 
 
 def age_of(record: Record, now: float) -> float:
@@ -36,24 +38,21 @@ def judge(
     age = age_of(record, now)
     stale = is_expired(record.expires_at, now)
     if is_expired(record.removable_at, now):
-        return Verdict("expired", similarity, age)
+        return Verdict("expired", similarity, age, remove=True)
     if similarity < threshold:
         return Verdict("below_threshold", similarity, age, stale)
-    if not _is_valid(response, options):
+    try:
+        valid = options.validator(response)
+    except Exception:
+        # On a write the same exception reaches the caller; a reader has somebody else's entry before it, and keeps it.
+        logger.warning("the validator raised on a stored response, which is passed over", exc_info=True)
         return Verdict("rejected", similarity, age)
+    if not valid:
+        return Verdict("rejected", similarity, age, remove=True)
     confidence = confidence_of(similarity, age, options)
     if options.min_confidence is not None and not confidence >= options.min_confidence:
         return Verdict("low_confidence", confidence, age, stale)
     return Verdict("expired" if stale else "accepted", confidence, age, stale)
-
-
-def _is_valid(response: Any, options: Options) -> bool:
-    try:
-        return bool(options.validator(response))
-    except Exception:
-        # On a write the same exception reaches the caller; a reader has somebody else's entry before it.
-        logger.warning("the validator raised on a stored response; it is treated as refused", exc_info=True)
-        return False
 
 
 def confidence_of(similarity: float, age_seconds: float, options: Options) -> float:

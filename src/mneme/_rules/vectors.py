@@ -21,7 +21,8 @@ def unit_vector(given: Any, dim: int) -> Vector:
     array = _real(given)
     if array.shape != (dim,):
         raise EmbedderDimensionError(f"the embedding has shape {array.shape}; this cache needs ({dim},)")
-    return _unit(array[np.newaxis])[0]
+    unit: Vector = _unit(array[np.newaxis])[0]
+    return unit
 
 
 def unit_matrix(given: Any, rows: int, dim: int) -> Matrix:

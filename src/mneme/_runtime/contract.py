@@ -1,0 +1,44 @@
+"""The face-dependent part of the runtime: one contract, kept by `threads` and by `tasks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+
+T = TypeVar("T")
+
+
+class Signal(Protocol):
+    """Set once, waited for by many."""
+
+    def set(self) -> None: ...
+    async def wait(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """How flows wait, lock and call ports on one of the two faces."""
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        """A new mutual exclusion; entered again and again, by one flow at a time."""
+        ...
+
+    def signal(self) -> Signal: ...
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        """Run *flow* to its end even if the caller is cancelled meanwhile; then the cancellation goes on."""
+        ...
+
+    async def call(self, function: Callable[[str], Any], query: str) -> Any:
+        """Call a caller's own function, and await what it returns where that is what this face does."""
+        ...
+
+    def store(self, store: Store | AsyncStore) -> AsyncStore: ...
+    def index(self, index: Index) -> AsyncIndex: ...
+    def embedder(self, embedder: Embedder | AsyncEmbedder) -> AsyncEmbedder: ...
+
+    def close(self) -> None:
+        """End the threads it started, if any."""
+        ...

@@ -1,0 +1,115 @@
+"""The runtime of the async face: tasks wait for tasks, blocking ports run on worker threads.
+
+A store and an index have one worker thread each: calls keep their order, and a database sees one thread. Embedders get
+a pool, because the slow ones wait for a network; asyncio's own pool would have six threads on two cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+from mneme._runtime.awaitable import AwaitablePort, Run, is_async
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+
+T = TypeVar("T")
+_EMBEDDER_THREADS = 16
+
+
+class _Signal:
+    """Unlike `asyncio.Event` it may be set from another loop or thread than its waiters'."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._done = False
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def set(self) -> None:
+        with self._guard:
+            self._done = True
+            waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            loop = waiter.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_release, waiter)
+
+    async def wait(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        with self._guard:
+            if self._done:
+                return
+            self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            with self._guard:
+                self._waiters.discard(waiter)
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class TaskRuntime:
+    """Keeps `Runtime` on an event loop."""
+
+    def __init__(self) -> None:
+        self._pools: list[ThreadPoolExecutor] = []
+
+    def lock(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    def signal(self) -> _Signal:
+        return _Signal()
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(flow)
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:  # noqa: PERF203 -- each cancellation is one turn of the loop
+                cancelled = error
+        if cancelled is not None:
+            task.exception()  # retrieved, or asyncio would report it as never looked at
+            raise cancelled
+        return task.result()
+
+    async def call(self, function: Callable[[str], Any], query: str) -> Any:
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 -- a callable object may have an async __call__
+            return await function(query)
+        # A plain function may block; a lambda around a coroutine function is found out by what it returns.
+        result = await asyncio.to_thread(function, query)
+        return await result if inspect.isawaitable(result) else result
+
+    def store(self, store: Store | AsyncStore) -> AsyncStore:
+        if is_async(store, "read"):
+            return cast("AsyncStore", store)
+        return cast("AsyncStore", AwaitablePort(store, self._worker(1, "store")))
+
+    def index(self, index: Index) -> AsyncIndex:
+        return cast("AsyncIndex", AwaitablePort(index, self._worker(1, "index")))
+
+    def embedder(self, embedder: Embedder | AsyncEmbedder) -> AsyncEmbedder:
+        if is_async(embedder, "embed"):
+            return cast("AsyncEmbedder", embedder)
+        return cast("AsyncEmbedder", AwaitablePort(embedder, self._worker(_EMBEDDER_THREADS, "embedder")))
+
+    def _worker(self, threads: int, what: str) -> Run:
+        # Starts no thread before its first call.
+        pool = ThreadPoolExecutor(threads, thread_name_prefix=f"mneme-{what}")
+        self._pools.append(pool)
+
+        async def run(call: Callable[[], Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+        return run
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=False)

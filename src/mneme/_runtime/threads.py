@@ -1,0 +1,76 @@
+"""The runtime of the blocking face: threads wait for threads, ports are called in place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from mneme._runtime.awaitable import AwaitablePort, in_place, is_async
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+
+T = TypeVar("T")
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        self._lock.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
+class _Signal:
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        self._event.wait()
+
+
+class ThreadRuntime:
+    """Keeps `Runtime` without ever suspending."""
+
+    def lock(self) -> _Lock:
+        return _Lock()
+
+    def signal(self) -> _Signal:
+        return _Signal()
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        return await flow
+
+    async def call(self, function: Callable[[str], Any], query: str) -> Any:
+        result = function(query)
+        if hasattr(result, "__await__"):
+            if hasattr(result, "close"):
+                result.close()
+            raise TypeError("compute returned an awaitable; use AsyncSemanticCache for coroutine functions")
+        return result
+
+    def store(self, store: Store | AsyncStore) -> AsyncStore:
+        if is_async(store, "read"):
+            raise TypeError(f"{type(store).__name__} is awaited; use it with AsyncSemanticCache")
+        return cast("AsyncStore", AwaitablePort(store, in_place))
+
+    def index(self, index: Index) -> AsyncIndex:
+        return cast("AsyncIndex", AwaitablePort(index, in_place))
+
+    def embedder(self, embedder: Embedder | AsyncEmbedder) -> AsyncEmbedder:
+        if is_async(embedder, "embed"):
+            raise TypeError(
+                f"{type(embedder).__name__} is awaited; wrap it in to_sync_embedder(...), or use AsyncSemanticCache"
+            )
+        return cast("AsyncEmbedder", AwaitablePort(embedder, in_place))
+
+    def close(self) -> None:
+        pass
