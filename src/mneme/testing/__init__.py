@@ -1,0 +1,30 @@
+"""For testing what uses mneme, and what mneme stands on: contract suites, fakes, a clock to move by hand.
+
+The contract suites need pytest and Hypothesis and are loaded when first asked for; everything else needs neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mneme.testing.clock import FakeClock
+from mneme.testing.embedders import AsyncTwin, FailingEmbedder, HashEmbedder, ScriptedEmbedder, SlowEmbedder
+
+__all__ = [
+    "AsyncTwin",
+    "FailingEmbedder",
+    "FakeClock",
+    "HashEmbedder",
+    "ScriptedEmbedder",
+    "SlowEmbedder",
+]
+
+_LAZY: dict[str, str] = {}
+"""Name to module, of what needs pytest or Hypothesis."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
