@@ -1,0 +1,33 @@
+"""Refuses what is not a batch of unit vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["check_vectors"]
+
+_TOLERANCE = 2e-3  # of the squared length: far above what rounding does to a unit vector, far below a missing division
+
+
+def check_vectors(vectors: npt.NDArray[Any], dim: int, what: str) -> None:
+    """Raise `TypeError` or `ValueError` unless these are float32 unit vectors of shape `(n, dim)`."""
+    if not isinstance(vectors, np.ndarray):
+        raise TypeError(f"{what} must be a NumPy array, not {type(vectors).__name__}")
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise ValueError(
+            f"{what} must be float32 of shape (n, {dim}), not {vectors.dtype} of shape {vectors.shape}; "
+            "convert them with astype(numpy.float32) and pass one row per vector"
+        )
+    with np.errstate(all="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        # One pass finds NaN, infinite, zero and unnormalised rows alike: none compares as near to 1.
+        wrong = ~(np.abs(squares - 1) <= _TOLERANCE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        if not np.isfinite(vectors[row]).all():
+            raise ValueError(f"{what} must be finite; row {row} holds NaN or infinity")
+        length = float(np.linalg.norm(vectors[row].astype(np.float64)))
+        raise ValueError(f"{what} must have length 1; row {row} has length {length:.6g}: divide it by its length")
