@@ -64,8 +64,9 @@ lint: $(VENV)/.stamp-lint ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes mneme --ignoreexternal
+	@# pyright asks the first python on the PATH where packages are; with --verifytypes it hears of no other.
+	PATH="$(abspath $(BIN)):$$PATH" pyright
+	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes mneme --ignoreexternal
 
 docs: $(VENV)/.stamp-test ## check the documentation: links, snippets, examples, commands
 	@$(PYTEST) tests/test_docs.py
