@@ -6,21 +6,25 @@ The contract suites need pytest and Hypothesis and are loaded when first asked f
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mneme.testing.clock import FakeClock
 from mneme.testing.embedders import AsyncTwin, FailingEmbedder, HashEmbedder, ScriptedEmbedder, SlowEmbedder
+
+if TYPE_CHECKING:
+    from mneme.testing.index_contract import IndexContract
 
 __all__ = [
     "AsyncTwin",
     "FailingEmbedder",
     "FakeClock",
     "HashEmbedder",
+    "IndexContract",
     "ScriptedEmbedder",
     "SlowEmbedder",
 ]
 
-_LAZY: dict[str, str] = {}
+_LAZY: dict[str, str] = {"IndexContract": "mneme.testing.index_contract"}
 """Name to module, of what needs pytest or Hypothesis."""
 
 
