@@ -1,0 +1,140 @@
+"""Writing and deleting, inside a transaction that the caller began."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mneme.ports import Record, Ref, Removed, Selection, Usage, Written
+from mneme.stores import _sqlite_statements as sql
+from mneme.stores._sqlite_places import Places
+from mneme.stores._sqlite_rows import Place, entry_row, facts_row
+
+__all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "write_records"]
+
+_LARGEST = 2**63 - 1
+"""SQLite's largest integer: a larger one can name no entry."""
+
+
+def write_records(
+    connection: sqlite3.Connection, places: Places, records: Sequence[Record], blobs: Sequence[bytes | None]
+) -> tuple[list[Written], dict[int, Place]]:
+    """Store the records with their vectors; also what `Places.learn` should hear once this is committed.
+
+    Each table is filled by one statement over all rows. An upsert does not say which rows it replaced, so ids and
+    sequence numbers are chosen here: a new entry's id is its sequence number, and a replaced one is found by being the
+    other way.
+    """
+    numbers, fresh = places.numbers_for(connection, records)
+    base = connection.execute(sql.HIGH_WATER).fetchone()[0]
+    connection.executemany(
+        sql.UPSERT_ENTRY,
+        [entry_row(record, seq, numbers[record.partition][0]) for seq, record in enumerate(records, base + 1)],
+    )
+    ids = dict(connection.execute(sql.MOVED, (base,)).fetchall())  # by sequence number, of replaced entries only
+    last = {record.key: seq for seq, record in enumerate(records, base + 1)}
+    _write_beside(
+        connection,
+        [(seq, ids.get(seq, seq), records[seq - base - 1], blobs[seq - base - 1]) for seq in last.values()],
+        numbers,
+    )
+    if not ids:
+        return [Written(seq, seq, replaced=False) for seq in range(base + 1, base + 1 + len(records))], fresh
+    written = []
+    for seq, record in enumerate(records, base + 1):
+        entry_id = ids.get(last[record.key], last[record.key])
+        written.append(Written(entry_id, seq, replaced=entry_id != seq))
+    return written, fresh
+
+
+def _write_beside(
+    connection: sqlite3.Connection,
+    rows: Sequence[tuple[int, int, Record, bytes | None]],
+    numbers: Mapping[bytes, tuple[int, int]],
+) -> None:
+    """Facts, vectors and tags of entries just written: rows of (seq, id, record, vector), one per entry."""
+    replaced = [(entry_id,) for seq, entry_id, _, _ in rows if entry_id != seq]
+    if replaced:
+        connection.executemany(sql.REMOVE_VECTOR, replaced)
+        connection.executemany(sql.REMOVE_TAGS, replaced)
+    facts, vectors, tags = [], [], []
+    for _, entry_id, record, blob in rows:
+        partition_id, namespace_id = numbers[record.partition]
+        facts.append(facts_row(record, entry_id, namespace_id, partition_id))
+        if blob is not None:
+            vectors.append((entry_id, partition_id, blob))
+        if record.tags:
+            tags.append((entry_id, record.tags))
+    connection.executemany(sql.UPSERT_FACTS, facts)
+    if vectors:
+        connection.executemany(sql.INSERT_VECTOR, vectors)
+    if tags:
+        connection.executemany(sql.INSERT_TAG, [(tag, entry_id) for entry_id, names in tags for tag in names])
+
+
+def delete_selected(connection: sqlite3.Connection, places: Places, selection: Selection) -> list[Removed]:
+    query, parameters = sql.selected_ids(selection, chosen_ids(connection, selection))
+    ids = [row[0] for row in connection.execute(query, parameters).fetchall()]
+    if not ids:
+        return []
+    listed = json.dumps(ids)
+    seq = connection.execute(sql.HIGH_WATER).fetchone()[0]  # before the entry that has the highest number is gone
+    rows = sorted(connection.execute(sql.DELETE_ENTRIES, (listed,)).fetchall())
+    for statement in (sql.DELETE_FACTS, sql.DELETE_VECTORS, sql.DELETE_TAGS):
+        connection.execute(statement, (listed,))
+    connection.executemany(
+        sql.INSERT_TOMBSTONE, [(number, entry_id, key) for number, (entry_id, key, _) in enumerate(rows, seq + 1)]
+    )
+    return [Removed(entry_id, key, places.get(connection, number).namespace) for entry_id, key, number in rows]
+
+
+def add_usage(connection: sqlite3.Connection, usage: Usage) -> None:
+    connection.executemany(
+        sql.SET_ACCESSED,
+        [(accessed_at, entry_id) for entry_id, accessed_at in usage.accessed.items() if 0 < entry_id <= _LARGEST],
+    )
+    connection.executemany(
+        sql.ADD_COUNTERS,
+        [
+            (name, c.hits_exact, c.hits_semantic, c.misses, c.evictions, c.expirations, c.seconds_saved)
+            for name, c in usage.counters.items()
+        ],
+    )
+
+
+def chosen_ids(connection: sqlite3.Connection, selection: Selection) -> str | None:
+    """The ids that `refs` and `tags` come down to, as a JSON list; `None` if neither is set."""
+    chosen: set[int] | None = None
+    if selection.refs is not None:
+        numbers, keys = split(selection.refs)
+        chosen = {*numbers, *_first_column(connection, sql.IDS_OF_KEYS, keys)}
+    if selection.tags is not None:
+        tagged = set(_first_column(connection, sql.IDS_OF_TAGS, list(selection.tags)))
+        chosen = tagged if chosen is None else chosen & tagged
+    return None if chosen is None else json.dumps(sorted(chosen))
+
+
+def split(refs: Iterable[Ref]) -> tuple[list[int], list[bytes]]:
+    """The ids and the keys among *refs*, without ids that SQLite cannot hold."""
+    numbers: list[int] = []
+    keys: list[bytes] = []
+    for ref in refs:
+        if not isinstance(ref, int):
+            keys.append(ref)
+        elif 0 < ref <= _LARGEST:
+            numbers.append(ref)
+    return numbers, keys
+
+
+def batches(values: Sequence[Any]) -> Iterator[list[Any]]:
+    """Runs of exactly `BATCH` values, the last one filled up with `None`, which equals nothing in SQL."""
+    for start in range(0, len(values), sql.BATCH):
+        batch = list(values[start : start + sql.BATCH])
+        yield batch + [None] * (sql.BATCH - len(batch))
+
+
+def _first_column(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> Iterator[int]:
+    for batch in batches(values):
+        yield from (row[0] for row in connection.execute(statement, batch).fetchall())

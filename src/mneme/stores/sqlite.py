@@ -1,0 +1,371 @@
+"""The store that keeps everything in one SQLite file. What is SQL lies in `_sqlite_statements`, one idea per file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from mneme.errors import CacheClosedError, EmbedderMismatchError, StoreBackendError
+from mneme.ports import (
+    Change,
+    Counters,
+    NamespaceSummary,
+    Record,
+    Ref,
+    Removed,
+    Selection,
+    StoreInfo,
+    Usage,
+    VectorBlock,
+    Written,
+)
+from mneme.stores import _sqlite_file as files, _sqlite_schema as schema, _sqlite_statements as sql
+from mneme.stores._sqlite_check import inconsistencies
+from mneme.stores._sqlite_errors import meaning_of
+from mneme.stores._sqlite_places import Places
+from mneme.stores._sqlite_pool import Readers
+from mneme.stores._sqlite_rows import blob_of, matrix_of, record_of
+from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_records
+
+__all__ = ["SQLiteStore"]
+
+_OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
+_READERS = 16
+_STATEMENTS = 256  # more than there are texts, so that none is ever prepared twice
+_WRITER_CACHE_KIB = 16_384  # a batch of 10,000 vectors spills from SQLite's 2 MB, and spilled pages are written twice
+_LOG_LIMIT = 64 * 2**20  # a log that one huge batch made longer than this is cut when it starts over
+
+
+class SQLiteStore:
+    """Keeps entries in one SQLite file, which is made on the first `open`, readable by its owner only.
+
+    Durability: every verb is one transaction in WAL mode. With *durability* "normal" what was acknowledged survives the
+    death of the process; a power cut may lose the latest transactions, and never tears one. With "full" it survives a
+    power cut too, at the price of waiting for the disk on every write.
+
+    Thread safety: all verbs, from any thread. Writes wait for each other; reads wait for nothing. Other processes may
+    use the file at the same time: a write waits for theirs, at most *busy_timeout* seconds. A store does not survive a
+    fork: open another in the child.
+
+    Args:
+        path: The file. Its directory must exist.
+        durability: "normal" or "full".
+        busy_timeout: Seconds to wait for other processes before `StoreBackendError`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Literal["normal", "full"] = "normal",
+        busy_timeout: float = 5.0,
+    ) -> None:
+        self._path = _checked_path(path)
+        if durability not in {"normal", "full"}:
+            raise ValueError(f'durability must be "normal" or "full", not {durability!r}')
+        if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, int | float):
+            raise TypeError(f"busy_timeout must be a number of seconds, not {type(busy_timeout).__name__}")
+        if not 0 <= busy_timeout <= 86_400:
+            raise ValueError(f"busy_timeout must be between 0 and 86400 seconds, not {busy_timeout!r}")
+        self._durability = durability
+        self._busy_timeout = float(busy_timeout)
+        self._lock = threading.Lock()  # held by whoever writes
+        self._writer: sqlite3.Connection | None = None
+        self._readers = Readers(self._connect_reader, _READERS)
+        self._places = Places()
+        self._dim: int | None = None
+        self._pid = 0  # of the process that opened it
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        return "sqlite"
+
+    @property
+    def path(self) -> str:
+        """The file, as an absolute path."""
+        return self._path
+
+    def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        if (fingerprint is None) != (dim is None):
+            raise ValueError("fingerprint and dim belong together: pass both or None for both")
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise StoreBackendError(
+                f"this Python has SQLite {sqlite3.sqlite_version}; mneme needs 3.35 or newer: use a newer Python"
+            )
+        if self._closed:
+            raise CacheClosedError(f"the store {self._path!r} was closed; make a new one")
+        with self._lock, self._translated():
+            made = False
+            if self._writer is None:
+                exists = files.inspect(
+                    self._path, len(schema.MIGRATIONS), lambda c: self._refuse_other(c, fingerprint, dim)
+                )
+                made = not exists and files.make(self._path)
+            try:
+                writer = self._writer or self._connect()
+                try:
+                    info = self._set_up(writer, fingerprint, dim)
+                except BaseException:
+                    if writer is not self._writer:
+                        writer.close()
+                    raise
+            except BaseException:
+                if made:
+                    files.remove(self._path)
+                raise
+            self._writer, self._dim, self._pid = writer, info.dim, os.getpid()
+            return info
+
+    def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
+        if len(refs) != 1:
+            return self._read_many(refs, vectors)
+        # The cold exact hit: written out, because every helper would cost as much as a tenth of the query.
+        ref = refs[0]
+        if isinstance(ref, int):
+            query = sql.READ_ID[vectors]
+            if not 0 < ref < 2**63:
+                ref = 0
+        else:
+            query = sql.READ_KEY[vectors]
+        connection = self._take()
+        try:
+            row = connection.execute(query, (ref,)).fetchone()
+            return [None if row is None else record_of(row, self._places.get(connection, row[1]))]
+        except sqlite3.Error as error:
+            raise meaning_of(error, self._path, closed=self._closed) from error
+        finally:
+            self._readers.give(connection)
+
+    def write(self, records: Sequence[Record]) -> list[Written]:
+        self._require_writer()
+        dim = self._dim
+        blobs = [blob_of(record.vector, dim) for record in records]
+        with self._writing() as connection:
+            if not records:
+                return []
+            written, fresh = write_records(connection, self._places, records, blobs)
+        if fresh:
+            self._places.learn(fresh)
+        return written
+
+    def delete(self, selection: Selection) -> list[Removed]:
+        with self._writing() as connection:
+            return delete_selected(connection, self._places, selection)
+
+    def record(self, usage: Usage) -> None:
+        with self._writing() as connection:
+            add_usage(connection, usage)
+
+    def scan(self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False) -> list[Record]:
+        if selection.least_recent is not None:
+            raise ValueError("least_recent is for delete: a scan goes by id")
+        with self._reading() as connection:
+            query, parameters = sql.scan_of(
+                selection, chosen_ids(connection, selection), after=after, limit=limit, vectors=vectors
+            )
+            rows = connection.execute(query, parameters).fetchall()
+            return [record_of(row, self._places.get(connection, row[1])) for row in rows]
+
+    def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
+        with self._reading() as connection:
+            rows = connection.execute(sql.VECTORS, (after, max(limit, 0))).fetchall()
+            if not rows:
+                return VectorBlock(np.empty(0, np.int64), [], np.empty((0, self._dim or 0), np.float32))
+            ids, partitions, blobs = zip(*rows, strict=True)
+            digests = self._places.digests(connection, partitions)
+        return VectorBlock(np.array(ids, np.int64), digests, matrix_of(blobs, self._dim or 0))
+
+    def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
+        with self._reading() as connection:
+            rows = connection.execute(sql.CHANGES, {"since": since, "limit": max(limit, 0)}).fetchall()
+        return [Change(seq, entry_id, key, bool(deleted)) for seq, entry_id, key, deleted in rows]
+
+    def summary(self) -> list[NamespaceSummary]:
+        with self._reading() as connection:
+            rows = connection.execute(sql.SUMMARY).fetchall()
+        return [
+            NamespaceSummary(name, entries, size, oldest, Counters(*counters))
+            for name, entries, size, oldest, *counters in rows
+        ]
+
+    def check(self) -> list[str]:
+        with self._reading() as connection:
+            return inconsistencies(connection)
+
+    def compact(self) -> int:
+        with self._lock, self._translated():
+            writer = self._require_writer()
+            before = self._bytes()
+            writer.execute("VACUUM")
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return max(before - self._bytes(), 0)
+
+    def close(self) -> None:
+        self._closed = True
+        self._readers.close(self._busy_timeout + 1.0)
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                with contextlib.suppress(sqlite3.Error):  # what was acknowledged is in the log; it is read next time
+                    writer.close()
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            files.uri(self._path, "mode=rw"),
+            uri=True,
+            timeout=self._busy_timeout,
+            isolation_level=None,  # transactions begin where the code says so
+            check_same_thread=False,  # one thread at a time, which the lock and the pool see to
+            cached_statements=_STATEMENTS,
+        )
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise CacheClosedError(f"the store {self._path!r} is not open; call open first")
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        with _transaction(writer):
+            version = schema.bring_up_to_date(writer, schema.MIGRATIONS)
+            self._refuse_other(writer, fingerprint, dim)
+            if fingerprint is not None:
+                writer.execute(sql.BIND, (fingerprint, dim))
+            held = writer.execute(sql.META).fetchone()
+            seq = writer.execute(sql.HIGH_WATER).fetchone()[0]
+        if writer is not self._writer:
+            self._use_log(writer)
+            writer.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'full' else 'NORMAL'}")
+            writer.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+            writer.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
+        return StoreInfo(held[0], held[1], version, seq)
+
+    def _use_log(self, writer: sqlite3.Connection) -> None:
+        """Switch to WAL mode. SQLite does not wait by itself for another process that is doing the same."""
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                mode = writer.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.005)
+                continue
+            if mode != "wal":
+                raise StoreBackendError(
+                    f"{self._path!r} lies on a file system without shared memory (SQLite stays in mode {mode!r}): "
+                    "choose a path on a local disk"
+                )
+            return
+
+    def _refuse_other(self, connection: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> None:
+        held = connection.execute(sql.META).fetchone()
+        if fingerprint is not None and held[0] is not None and tuple(held) != (fingerprint, dim):
+            raise EmbedderMismatchError(
+                f"{self._path!r} holds vectors of {held[0]!r} (dim {held[1]}), not of {fingerprint!r} (dim {dim}): "
+                "use the same embedder, embed it anew, or choose another path"
+            )
+
+    def _require_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            state = "was closed" if self._closed else "is not open; call open first"
+            raise CacheClosedError(f"the store {self._path!r} {state}")
+        self._refuse_fork()
+        return self._writer
+
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreBackendError(
+                f"the store {self._path!r} was opened before this process forked, and SQLite connections do not "
+                "survive that: open the store in the child"
+            )
+
+    def _take(self) -> sqlite3.Connection:
+        if os.getpid() != self._pid and self._pid:
+            self._refuse_fork()
+        try:
+            return self._readers.take()
+        except sqlite3.Error as error:
+            raise meaning_of(error, self._path, closed=self._closed) from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of the store for as long as it is held."""
+        connection = self._take()
+        try:
+            with self._translated(), _transaction(connection, "BEGIN"):
+                yield connection
+        finally:
+            self._readers.give(connection)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            connection = self._require_writer()
+            with _transaction(connection):
+                yield connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise meaning_of(error, self._path, closed=self._closed) from error
+
+    def _read_many(self, refs: Sequence[Ref], vectors: bool) -> list[Record | None]:  # noqa: FBT001 - private
+        numbers, keys = split(refs)
+        found: dict[Ref, Record] = {}
+        with self._reading() as connection:
+            wanted: tuple[tuple[str, Sequence[Ref], Callable[[Record], Ref]], ...] = (
+                (sql.READ_IDS[vectors], numbers, lambda record: record.id),
+                (sql.READ_KEYS[vectors], keys, lambda record: record.key),
+            )
+            for query, values, name_of in wanted:
+                for batch in batches(values):
+                    for row in connection.execute(query, batch).fetchall():
+                        record = record_of(row, self._places.get(connection, row[1]))
+                        found[name_of(record)] = record
+        return [found.get(ref) for ref in refs]
+
+    def _bytes(self) -> int:
+        return sum(files.size_of(self._path + suffix) for suffix in ("", "-wal"))
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Commit what the block does, or roll all of it back, whatever ends it: an interrupt may come at any line."""
+    try:
+        if connection.in_transaction:  # an interrupt hit the roll-back itself
+            connection.execute("ROLLBACK")
+        connection.execute(begin)
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
+                connection.execute("ROLLBACK")
+        raise
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
+    if not text or "\0" in text:
+        raise ValueError(f"path must name a file, not {text!r}")
+    if text == ":memory:":
+        raise ValueError("path must name a file; for a cache in memory use MemoryStore()")
+    return os.path.abspath(text)  # noqa: PTH100 - a later change of directory must not move the store; text stays text
