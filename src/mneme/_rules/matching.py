@@ -11,6 +11,9 @@ from mneme.ports import Record
 
 Reason: TypeAlias = Literal["accepted", "below_threshold", "expired", "rejected", "low_confidence"]
 
+RESOLUTION = 1e-6
+"""Two float32 unit vectors tell similarities no finer than this; a threshold of 1.0 must be met by equal vectors."""
+
 logger = logging.getLogger("mneme")
 
 
@@ -39,7 +42,7 @@ def judge(
     stale = is_expired(record.expires_at, now)
     if is_expired(record.removable_at, now):
         return Verdict("expired", similarity, age, remove=True)
-    if similarity < threshold:
+    if similarity < threshold - RESOLUTION:
         return Verdict("below_threshold", similarity, age, stale)
     try:
         valid = options.validator(response)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from mneme.ports import MetricsHook
+from mneme.ports import MetricsHook, Record
+from mneme.types import Hit
 
 logger = logging.getLogger("mneme")
 
@@ -26,3 +27,16 @@ class Events:
             self._hook(event, {"namespace": namespace, **fields})
         except Exception:
             logger.exception("metrics_hook raised on event %r", event)
+
+    def hit(self, hit: Hit, record: Record) -> None:
+        """Send `hit_exact` or `hit_semantic`."""
+        if self._hook is not None:
+            self.send(
+                f"hit_{hit.layer}",
+                hit.namespace,
+                entry_id=hit.entry_id,
+                similarity=hit.similarity,
+                confidence=hit.confidence,
+                age_seconds=hit.age_seconds,
+                seconds_saved=record.compute_seconds,
+            )

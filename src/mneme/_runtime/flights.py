@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from mneme._runtime.contract import Runtime
-from mneme.ports import Vector
+from mneme.ports import Record, Vector
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a flight came to: a way to make the value, or the error that computing it raised."""
+    """What a flight came to: a value, or the error that computing it raised."""
 
     value: Callable[[], Any] | None = None
     """Makes the value anew for every waiter, so that callers share nothing they could change."""
+    record: Record | None = None
+    """The entry that it was found in, or became."""
     error: Exception | None = None
-    stored: bool = False
-    """Whether it became an entry, which another query may be answered with."""
 
 
 class Flight:
@@ -94,13 +94,21 @@ class Flights:
         """How many flights have ended: unchanged means that nothing was stored by a flight meanwhile."""
         return self._landings
 
-    def twin(self, flight: Flight, vector: Vector, accepts: Callable[[float], bool]) -> Flight | None:
+    def twin(
+        self, flight: Flight, vector: Vector, accepts: Callable[[float], bool], *, landings: int
+    ) -> tuple[Flight | None, bool]:
         """The flight in the same partition that computes the most similar query, if that is acceptable.
 
         If none is, *flight* becomes one that others may find. A flight that waits for its twin is not found by others,
         so no circle of waiting can form.
+
+        Returns:
+            The twin, and whether the answer holds: it does not when flights landed since *landings* was asked for,
+            one of which may have been the twin. Then the cache must be looked at again.
         """
         with self._lock:
+            if self._landings != landings:
+                return None, False
             best, best_similarity = None, -2.0
             for other in self._flying.values():
                 if other is flight or other.vector is None or other.partition != flight.partition:
@@ -110,7 +118,7 @@ class Flights:
                     best, best_similarity = other, similarity
             if best is None:
                 flight.vector = vector
-            return best
+            return best, True
 
     @contextmanager
     def leading(self, flight: Flight) -> Iterator[None]:

@@ -59,7 +59,7 @@ class TaskRuntime:
     """Keeps `Runtime` on an event loop."""
 
     def __init__(self) -> None:
-        self._pools: list[ThreadPoolExecutor] = []
+        self._pools: dict[str, ThreadPoolExecutor] = {}
 
     def lock(self) -> asyncio.Lock:
         return asyncio.Lock()
@@ -101,9 +101,9 @@ class TaskRuntime:
         return cast("AsyncEmbedder", AwaitablePort(embedder, self._worker(_EMBEDDER_THREADS, "embedder")))
 
     def _worker(self, threads: int, what: str) -> Run:
-        # Starts no thread before its first call.
-        pool = ThreadPoolExecutor(threads, thread_name_prefix=f"mneme-{what}")
-        self._pools.append(pool)
+        pool = self._pools.get(what)
+        if pool is None:  # it starts no thread before its first call
+            pool = self._pools[what] = ThreadPoolExecutor(threads, thread_name_prefix=f"mneme-{what}")
 
         async def run(call: Callable[[], Any]) -> Any:
             return await asyncio.get_running_loop().run_in_executor(pool, call)
@@ -111,5 +111,5 @@ class TaskRuntime:
         return run
 
     def close(self) -> None:
-        for pool in self._pools:
+        for pool in self._pools.values():
             pool.shutdown(wait=False)

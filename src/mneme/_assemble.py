@@ -1,0 +1,103 @@
+"""From the arguments of a constructor to a core: which store, which index, which options. The same for both faces."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from mneme._engine.core import Core
+from mneme._rules.arguments import check_callable, check_count, check_unit
+from mneme._rules.options import make_options
+from mneme._runtime.clock import WallClock
+from mneme._runtime.contract import Runtime
+from mneme._runtime.events import Events
+from mneme.errors import IndexBackendUnavailableError
+from mneme.indexes import ExactIndex
+from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, Store
+from mneme.stores import MemoryStore, SQLiteStore
+
+
+def assemble(
+    runtime: Runtime,
+    path: str | os.PathLike[str] | None,
+    embedder: Embedder | AsyncEmbedder | None,
+    *,
+    store: Store | AsyncStore | None,
+    similarity_threshold: float,
+    metrics_hook: MetricsHook | None,
+    index_backend: str | Index,
+    index_options: Mapping[str, Any] | None,
+    multi_process_mode: str,
+    stale_check_interval: float,
+    hot_bytes: int,
+    clock: Clock | None,
+    **options: Any,
+) -> Core:
+    """Check every argument and put the parts together; nothing is opened yet.
+
+    Raises:
+        TypeError, ValueError, QuantizationError, IndexBackendUnavailableError: An argument does not hold.
+    """
+    threshold = check_unit(similarity_threshold, "similarity_threshold")
+    check_callable(metrics_hook, "metrics_hook")
+    check_count(hot_bytes, "hot_bytes", 0)
+    if multi_process_mode != "single":
+        raise ValueError(
+            f"multi_process_mode must be 'single', the only mode of this release, got {multi_process_mode!r}"
+        )
+    if not stale_check_interval >= 0:
+        raise ValueError(f"stale_check_interval must be seconds, 0 or more, got {stale_check_interval!r}")
+    checked = make_options(**options)
+    make_index = _index_maker(index_backend, index_options)
+    _check_embedder(embedder)
+    return Core(
+        options=checked,
+        similarity_threshold=threshold,
+        store=runtime.store(_store(path, store)),
+        index=runtime.index(index_backend if make_index is None else make_index()),  # type: ignore[arg-type]  # an Index where nothing makes one
+        make_index=None if make_index is None else lambda: runtime.index(make_index()),
+        embedder=None if embedder is None else runtime.embedder(embedder),
+        runtime=runtime,
+        clock=WallClock() if clock is None else clock,
+        events=Events(metrics_hook),
+        hot_bytes=hot_bytes,
+    )
+
+
+def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None) -> Store | AsyncStore:
+    if (path is None) == (store is None):
+        raise TypeError("pass exactly one of path and store=")
+    if store is None:
+        return MemoryStore() if path == ":memory:" else SQLiteStore(cast("str | os.PathLike[str]", path))
+    if not isinstance(store, (Store, AsyncStore)):
+        raise TypeError(f"store must have the verbs of mneme.Store, and {type(store).__name__} has not")
+    return store
+
+
+def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Callable[[], Index] | None:
+    if backend in ("auto", "numpy"):
+        if options:
+            raise TypeError(f"the numpy index has no option {min(options)!r}; it has none")
+        return ExactIndex
+    if backend == "hnsw":
+        raise IndexBackendUnavailableError("index_backend 'hnsw' is not part of this release; use 'auto' or 'numpy'")
+    if isinstance(backend, str):
+        raise ValueError(  # noqa: TRY004 -- a string is the right type
+            f"index_backend must be 'auto', 'numpy' or an Index, got {backend!r}"
+        )
+    if not isinstance(backend, Index):
+        raise TypeError(f"index_backend must have the verbs of mneme.Index, and {type(backend).__name__} has not")
+    return None
+
+
+def _check_embedder(embedder: object) -> None:
+    # Looked for without evaluating them: the dimension may take a first call to a model to find out.
+    missing = object()
+    names = ("dim", "fingerprint", "embed")
+    if embedder is not None and any(inspect.getattr_static(embedder, name, missing) is missing for name in names):
+        raise TypeError(
+            f"embedder must have dim, fingerprint and embed, and {type(embedder).__name__} has not; "
+            "wrap functions and library objects in as_embedder(...)"
+        )

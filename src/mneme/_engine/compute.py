@@ -1,0 +1,211 @@
+"""Computing what is not there: once for all who ask at the same time, and with something stale meanwhile if allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from mneme._engine import lookup, write
+from mneme._engine.core import Ask, Core, logger
+from mneme._engine.lookup import Found
+from mneme._engine.write import Lifetime
+from mneme._rules.codec import decode_response, encode_response
+from mneme._rules.matching import RESOLUTION, confidence_of
+from mneme._runtime.flights import Flight, Outcome
+from mneme.errors import StoreBackendError
+from mneme.ports import Record
+
+SingleFlight: TypeAlias = Literal["exact", "semantic"]
+
+_LOOKS = 3
+"""How often a leader looks again because another flight landed while it looked; then it computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request for a value, whatever it takes."""
+
+    ask: Ask
+    compute: Callable[[str], Any]
+    metadata: Mapping[str, Any] | None
+    tags: Sequence[str]
+    lifetime: Lifetime
+    single_flight: SingleFlight
+    stale_on_error: bool
+
+    def check(self) -> None:
+        """Raise `TypeError` or `ValueError` for what cannot be carried out."""
+        self.lifetime.check()
+        if not callable(self.compute):
+            raise TypeError(f"compute must be callable with the query, not {type(self.compute).__name__}")
+        if self.single_flight not in ("exact", "semantic"):
+            raise ValueError(f"single_flight must be 'exact' or 'semantic', got {self.single_flight!r}")
+        if self.stale_on_error and self.lifetime.stale_ttl is None:
+            raise ValueError("stale_on_error needs stale_ttl=, which says how long an expired entry is kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The value, and whether it had to be computed by this caller."""
+
+    value: Any
+    computed: bool
+
+
+async def get_or_compute(core: Core, order: Order) -> Got:
+    """The stored value, or what `compute` returns, which is then stored.
+
+    Raises whatever `compute` raises, in every caller that waited for it; nothing is stored then.
+    """
+    while True:
+        flight, leads = core.flights.join(order.ask.key, order.ask.partition)
+        if not leads:
+            got = await _follow(core, order, flight)
+            if got is not None:
+                return got
+            continue
+        outcome = None  # what a leader that is cancelled or killed leaves behind
+        try:
+            got, outcome = await _lead(core, order, flight)
+        except Exception as error:
+            outcome = Outcome(error=error)
+            raise
+        finally:
+            core.flights.land(flight, outcome)
+        return got
+
+
+async def refresh(core: Core, order: Order) -> Any:
+    """Compute and store without looking, and without waiting for anybody else's computation."""
+    value, seconds = await _timed(core, order)
+    await _store(core, order, value, seconds)
+    return value
+
+
+async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
+    """Wait for another's flight; `None` if its leader gave up."""
+    ask = order.ask
+    if order.lifetime.stale_ttl is not None:
+        await flight.looked.wait()
+        if flight.stale is not None:
+            return Got(flight.stale(), computed=False)
+    await flight.landed.wait()
+    outcome = flight.outcome
+    if outcome is None:
+        return None
+    if outcome.error is not None:
+        core.count_miss(ask.namespace, "compute_failed")
+        raise outcome.error
+    if outcome.record is None:
+        core.count_miss(ask.namespace, "not_stored")
+        return Got(outcome.value() if outcome.value else None, computed=False)
+    response = core.response_of(outcome.record)
+    hit = core.hit(outcome.record, response, layer="exact", similarity=1.0, confidence=1.0)
+    core.count_hit(hit, outcome.record)
+    return Got(response, computed=False)
+
+
+async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]:
+    found = await _look(core, order, flight)
+    if found.hit is not None and found.record is not None:
+        core.count_hit(found.hit, found.record)
+        return Got(found.hit.response, computed=False), Outcome(record=found.record)
+    core.count_miss(order.ask.namespace, found.reason)
+    try:
+        with core.flights.leading(flight):
+            value, seconds = await _timed(core, order)
+    except Exception:
+        if not order.stale_on_error or found.stale is None:
+            raise
+        logger.warning("compute failed; an expired response is served instead", exc_info=True)
+        stale = found.stale.response
+        return Got(stale, computed=False), Outcome(value=_copier(core, stale))
+    if found.reason == "embedder_failure":
+        # Stored without a vector the entry would stay invisible to the semantic layer for as long as it lives.
+        logger.warning("the response is not stored, because the embedder failed")
+        record = None
+    else:
+        record = await _store(core, order, value, seconds)
+    return Got(value, computed=True), Outcome(value=_copier(core, value), record=record)
+
+
+async def _look(core: Core, order: Order, flight: Flight) -> Found:
+    """Look in the cache and, if asked to, among what is being computed, until there is nothing to wait for.
+
+    A twin's value is not taken from its flight: once it is stored, looking again finds it, with every verdict.
+    """
+    ask = order.ask
+    for _ in range(_LOOKS):
+        landings = core.flights.landings()
+        [found] = await lookup.find(core, [ask])
+        ask.vector = found.vector
+        await lookup.tidy(core, [found])
+        if found.stale is not None:
+            flight.stale = _stale_server(core, found)
+        flight.looked.set()
+        if found.hit is not None or found.vector is None or order.single_flight == "exact":
+            break
+        twin, holds = core.flights.twin(flight, found.vector, lambda s: _would_answer(core, ask, s), landings=landings)
+        if twin is not None:
+            await twin.landed.wait()
+        elif holds:
+            break
+    return found
+
+
+def _would_answer(core: Core, ask: Ask, similarity: float) -> bool:
+    if similarity < ask.threshold - RESOLUTION:
+        return False
+    least = core.options.min_confidence
+    return least is None or confidence_of(similarity, 0.0, core.options) >= least
+
+
+def _stale_server(core: Core, found: Found) -> Callable[[], Any]:
+    stale = found.stale
+    if stale is None:
+        raise ValueError("nothing stale was found")
+    copy = _copier(core, stale.response)
+
+    def serve() -> Any:
+        core.events.send("stale", stale.namespace, entry_id=stale.entry_id)
+        return copy()
+
+    return serve
+
+
+async def _timed(core: Core, order: Order) -> tuple[Any, float]:
+    started = core.clock.now()
+    value = await core.runtime.call(order.compute, order.ask.query)
+    return value, core.clock.now() - started
+
+
+async def _store(core: Core, order: Order, value: Any, seconds: float) -> Record | None:
+    """Store a computed value if that is possible: it was too dear to be lost to the cache's troubles."""
+    namespace = order.ask.namespace
+    try:
+        one = write.draft(
+            core,
+            order.ask,
+            value,
+            metadata=order.metadata,
+            tags=order.tags,
+            lifetime=order.lifetime,
+            compute_seconds=seconds,
+        )
+        return None if one is None else (await write.put(core, [one]))[0]
+    except StoreBackendError as error:
+        core.store_failed(namespace, "storing a computed response", error)
+    except Exception as error:  # noqa: BLE001 -- a caller's validator, codec or embedder may raise anything
+        logger.warning("a computed response could not be stored", exc_info=True)
+        core.events.send("put_rejected", namespace, query=order.ask.query, error=repr(error))
+    return None
+
+
+def _copier(core: Core, value: Any) -> Callable[[], Any]:
+    """Makes copies of *value*, or hands out the thing itself where it cannot be encoded."""
+    try:
+        codec, payload = encode_response(value, core.options.codec)
+    except Exception:  # noqa: BLE001 -- a caller's codec may raise anything
+        return lambda: value
+    return lambda: decode_response(codec, payload, core.options.codec)

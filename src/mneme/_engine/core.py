@@ -1,0 +1,224 @@
+"""What every flow shares: the ports, the options and what is in memory. And the one path that needs no flow at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mneme._rules.arguments import check_namespace, check_text, check_unit
+from mneme._rules.codec import decode_metadata, decode_response
+from mneme._rules.keys import Scope, canonical_scope, key_of, partition_of
+from mneme._rules.matching import age_of, judge
+from mneme._rules.options import Options, default_validator
+from mneme._rules.vectors import unit_vector
+from mneme._runtime.contract import Runtime
+from mneme._runtime.events import Events
+from mneme._runtime.flights import Flights
+from mneme._runtime.hot import HotEntry, HotLayer
+from mneme._runtime.usage import UsageLog
+from mneme.errors import CacheClosedError
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Record, StoreInfo, Vector
+from mneme.types import Hit, Layer
+
+logger = logging.getLogger("mneme")
+
+
+@dataclass(slots=True)
+class Ask:
+    """A checked request about one query."""
+
+    query: str
+    normalized: str
+    namespace: str
+    scope: str
+    partition: bytes
+    key: bytes
+    threshold: float
+    vector: Vector | None
+
+    @property
+    def hot_key(self) -> tuple[str, str, str]:
+        return self.namespace, self.scope, self.normalized
+
+
+class Core:
+    """The shared state of one cache.
+
+    `counts`, `applied_seq` and `dirty` change only while `writer` is held.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: Options,
+        similarity_threshold: float,
+        store: AsyncStore,
+        index: AsyncIndex,
+        make_index: Callable[[], AsyncIndex] | None,
+        embedder: AsyncEmbedder | None,
+        runtime: Runtime,
+        clock: Clock,
+        events: Events,
+        hot_bytes: int,
+    ) -> None:
+        self.options = options
+        self.threshold = similarity_threshold
+        self.store = store
+        self.index = index
+        self.make_index = make_index
+        """Makes another index of the same kind; `None` when the caller passed the only one."""
+        self.embedder = embedder
+        self.runtime = runtime
+        self.clock = clock
+        self.events = events
+        self.hot = HotLayer(hot_bytes)
+        self.usage = UsageLog(clock.now())
+        self.flights = Flights(runtime)
+        self.writer = runtime.lock()
+        self.opener = runtime.lock()
+        self.info: StoreInfo | None = None
+        """What opening the store found; `None` before."""
+        self.closed = False
+        self.counts: dict[str, int] = {}
+        self.applied_seq = 0
+        self.dirty = False
+        """A write was interrupted between store and memory: memory must catch up before it is believed."""
+        # With these defaults an entry that was valid and confident when it became hot still is.
+        self._hot_needs_no_verdict = options.validator is default_validator and options.confidence_fn is None
+        self._surely_short = options.max_query_bytes // 4
+
+    @property
+    def store_info(self) -> StoreInfo:
+        if self.info is None:
+            raise CacheClosedError("the cache is not open")
+        return self.info
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise CacheClosedError("the cache is closed; open a new one")
+
+    def mark_dirty(self) -> None:
+        """Memory can no longer be trusted to mirror the store."""
+        self.dirty = True
+        self.hot.clear()
+
+    def ask(
+        self,
+        query: str,
+        *,
+        namespace: str,
+        scope: Scope,
+        similarity_threshold: float | None = None,
+        embedding: Any = None,
+    ) -> Ask:
+        """Check a request and work out whom it concerns.
+
+        Raises:
+            TypeError, ValueError: An argument is of the wrong type, empty, too long or out of range.
+            EmbedderDimensionError: *embedding* does not have the cache's dimension.
+        """
+        query = check_text(query, "query", self.options.max_query_bytes)
+        normalized = self.options.normalize(query)
+        if not isinstance(normalized, str):
+            raise TypeError(f"normalize must return a str, not {type(normalized).__name__}")
+        namespace = check_namespace(namespace)
+        canonical = canonical_scope(scope)
+        partition = partition_of(namespace, canonical)
+        return Ask(
+            query=query,
+            normalized=normalized,
+            namespace=namespace,
+            scope=canonical,
+            partition=partition,
+            key=key_of(partition, normalized),
+            threshold=self.threshold
+            if similarity_threshold is None
+            else check_unit(similarity_threshold, "similarity_threshold"),
+            vector=None if embedding is None else self._own_vector(embedding),
+        )
+
+    def _own_vector(self, embedding: Any) -> Vector:
+        if self.embedder is None:
+            raise TypeError("embedding= needs a cache with an embedder, whose dimension and fingerprint it shares")
+        return unit_vector(embedding, self.embedder.dim)
+
+    def peek(self, query: str, namespace: str, scope: Scope) -> Hit | None:
+        """An exact hit from memory, without waiting for anything; `None` says nothing about other layers.
+
+        Arguments that are not plainly right are left to the flow, which says what is wrong with them.
+        """
+        if type(query) is not str or len(query) > self._surely_short:
+            return None
+        hot_key = (namespace, "" if scope is None else canonical_scope(scope), self.options.normalize(query))
+        entry = self.hot.get(hot_key)
+        if entry is None:
+            return None
+        record = entry.record
+        now = self.clock.now()
+        if record.expires_at is not None and now >= record.expires_at:
+            return None
+        response = entry.value if entry.shareable else self.response_of(record)
+        confidence = 1.0
+        if not self._hot_needs_no_verdict:
+            verdict = judge(record, response, similarity=1.0, threshold=0.0, now=now, options=self.options)
+            if verdict.reason != "accepted":
+                return None
+            confidence = verdict.confidence
+        entry.read = True
+        self.usage.hit_exact(namespace, record.id, now, record.compute_seconds)
+        age = now - record.created_at
+        hit = Hit(
+            response,
+            1.0,
+            confidence,
+            max(0.0, age),
+            "exact",
+            namespace,
+            decode_metadata(record.metadata),
+            record.query,
+            record.id,
+        )
+        self.events.hit(hit, record)
+        return hit
+
+    def response_of(self, record: Record) -> Any:
+        """The response, fresh."""
+        return decode_response(record.codec, record.payload, self.options.codec)
+
+    def hit(self, record: Record, response: Any, *, layer: Layer, similarity: float, confidence: float) -> Hit:
+        return Hit(
+            response=response,
+            similarity=similarity,
+            confidence=confidence,
+            age_seconds=age_of(record, self.clock.now()),
+            layer=layer,
+            namespace=record.namespace,
+            metadata=decode_metadata(record.metadata),
+            query=record.query,
+            entry_id=record.id,
+        )
+
+    def count_hit(self, hit: Hit, record: Record) -> None:
+        """Remember a hit that is handed out, and tell of it."""
+        count = self.usage.hit_exact if hit.layer == "exact" else self.usage.hit_semantic
+        count(record.namespace, record.id, self.clock.now(), record.compute_seconds)
+        self.events.hit(hit, record)
+
+    def count_miss(self, namespace: str, reason: str) -> None:
+        self.usage.miss(namespace)
+        self.events.send("miss", namespace, reason=reason)
+
+    def store_failed(self, namespace: str, doing: str, error: BaseException) -> None:
+        """The store failed at something nobody asked for, so nobody needs an exception."""
+        logger.warning("the store failed while %s: %s", doing, error)
+        self.events.send("store_failure", namespace, doing=doing, error=repr(error))
+
+    def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int | None = None) -> None:
+        """Keep an entry in memory: just written, or read from the store since version *offered_at*."""
+        entry = HotEntry(ask.hot_key, record, response)
+        if offered_at is None:
+            self.hot.put(entry)
+        else:
+            self.hot.offer(entry, offered_at)

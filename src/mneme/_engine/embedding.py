@@ -1,0 +1,46 @@
+"""Asking the embedder: outside every lock, in batches where it can, and trusting nothing that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mneme._engine.core import Core, logger
+from mneme._rules.vectors import unit_matrix, unit_vector
+from mneme.errors import InputTooLongError
+from mneme.ports import AsyncEmbedder, Vector
+
+
+async def embed(core: Core, texts: Sequence[str]) -> list[Vector | None]:
+    """A unit vector for every text; `None` for one that is too long for the embedder, or without an embedder.
+
+    Raises whatever the embedder raises, and `EmbedderDimensionError`, `TypeError` or `ValueError` for what is no
+    vector of the cache's dimension.
+    """
+    embedder = core.embedder
+    if embedder is None or not texts:
+        return [None] * len(texts)
+    embed_many = getattr(embedder, "embed_many", None)
+    if len(texts) > 1 and embed_many is not None:
+        try:
+            return list(unit_matrix(await embed_many(list(texts)), len(texts), embedder.dim))
+        except InputTooLongError:
+            pass  # which of them is not said, so each is asked alone
+    return [await _embed_one(embedder, text) for text in texts]
+
+
+async def _embed_one(embedder: AsyncEmbedder, text: str) -> Vector | None:
+    try:
+        return unit_vector(await embedder.embed(text), embedder.dim)
+    except InputTooLongError:
+        return None
+
+
+async def embed_or_miss(core: Core, namespace: str, texts: Sequence[str]) -> tuple[list[Vector | None], str]:
+    """Like `embed`, for reads: a failure is no vectors, a warning and an event. Also why a vector would be missing."""
+    try:
+        vectors = await embed(core, texts)
+    except Exception as error:  # noqa: BLE001 -- whatever a caller's embedder raises, a read goes on without it
+        logger.warning("the embedder failed; the query is a miss", exc_info=True)
+        core.events.send("embedder_failure", namespace, error=repr(error))
+        return [None] * len(texts), "embedder_failure"
+    return vectors, "no_embedder" if core.embedder is None else "too_long"

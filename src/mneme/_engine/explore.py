@@ -1,0 +1,146 @@
+"""Looking without being served: the nearest entries, and why each would answer or not. Nothing is counted or kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from mneme._engine import sync
+from mneme._engine.core import Ask, Core
+from mneme._engine.embedding import embed_or_miss
+from mneme._engine.nearest import ANY, nearest
+from mneme._rules.codec import decode_metadata
+from mneme._rules.matching import Verdict, judge
+from mneme.ports import Record, Selection
+from mneme.types import Candidate, Entry, Explanation, Hit, Layer
+
+PAGE = 1000
+
+
+class _Judged(NamedTuple):
+    record: Record
+    response: Any
+    similarity: float
+    verdict: Verdict
+
+    def layer(self, ask: Ask) -> Layer:
+        return "exact" if self.record.key == ask.key else "semantic"
+
+
+async def lookup(core: Core, ask: Ask, k: int) -> list[Hit]:
+    """The nearest *k* that are fresh and valid, below the threshold too."""
+    asked = k
+    while True:
+        judged, why = await _judge_nearest(core, ask, asked)
+        servable = [
+            one for one in judged if one.verdict.reason not in {"expired", "rejected"} and not one.verdict.stale
+        ]
+        if len(servable) >= k or why is not None or len(judged) < asked:
+            break
+        asked *= 8
+    return [
+        core.hit(
+            one.record,
+            one.response,
+            layer=one.layer(ask),
+            similarity=one.similarity,
+            confidence=one.verdict.confidence,
+        )
+        for one in servable[:k]
+    ]
+
+
+async def explain(core: Core, ask: Ask, k: int) -> Explanation:
+    """What `get` would do, and the verdict on an entry of the same query and on the nearest *k*."""
+    judged, why_no_search = await _judge_nearest(core, ask, k)
+    layer: Layer | None = None
+    reason = why_no_search or "no_match"
+    candidates = []
+    for one in judged:
+        verdict: str = one.verdict.reason
+        if verdict == "accepted":
+            if layer is None:
+                layer = one.layer(ask)
+                reason = f"hit_{layer}"
+            else:
+                verdict = "not_reached"
+        elif verdict != "below_threshold" and layer is None:
+            reason = verdict
+        candidates.append(
+            Candidate(
+                entry_id=one.record.id,
+                query=one.record.query,
+                similarity=one.similarity,
+                confidence=one.verdict.confidence,
+                age_seconds=one.verdict.age_seconds,
+                accepted=verdict == "accepted",
+                reason=verdict,
+            )
+        )
+    return Explanation(
+        query=ask.query,
+        normalized=ask.normalized,
+        namespace=ask.namespace,
+        scope=_scope(ask.scope),
+        similarity_threshold=ask.threshold,
+        layer=layer,
+        reason=reason,
+        candidates=tuple(candidates),
+    )
+
+
+async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], str | None]:
+    """At most *k*, an entry of the same query first; and why the semantic layer was not asked, if it was not."""
+    await sync.catch_up_if_dirty(core)
+    [exact] = await core.store.read([ask.key])
+    found = [] if exact is None else [(exact, 1.0)]
+    vector, why = ask.vector, None
+    if vector is None:
+        [vector], why_none = await embed_or_miss(core, ask.namespace, [ask.query])
+        why = why_none if vector is None else None
+    if vector is not None:
+        [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k)
+        found += [candidate for candidate in candidates if exact is None or candidate.record.id != exact.id]
+    now = core.clock.now()
+    judged = []
+    for record, similarity in found[:k]:
+        response = core.response_of(record)
+        verdict = judge(record, response, similarity=similarity, threshold=ask.threshold, now=now, options=core.options)
+        judged.append(_Judged(record, response, similarity, verdict))
+    return judged, why
+
+
+async def entries(core: Core, selection: Selection, after: int, limit: int) -> list[Entry]:
+    """Stored entries in order of id, expired ones included until they are removed."""
+    return [_entry(core, record) for record in await core.store.scan(selection, after=after, limit=limit)]
+
+
+async def entries_containing(core: Core, selection: Selection, needle: str, after: int, limit: int) -> list[Entry]:
+    """Like `entries`, of those whose query contains *needle*, in any case. Reads all that *selection* means."""
+    found: list[Entry] = []
+    while True:
+        records = await core.store.scan(selection, after=after, limit=PAGE)
+        found += [_entry(core, record) for record in records if needle in record.query.casefold()]
+        if len(records) < PAGE or len(found) >= limit:
+            return found[:limit]
+        after = records[-1].id
+
+
+def _entry(core: Core, record: Record) -> Entry:
+    return Entry(
+        entry_id=record.id,
+        namespace=record.namespace,
+        scope=_scope(record.scope),
+        query=record.query,
+        response=core.response_of(record),
+        metadata=decode_metadata(record.metadata),
+        tags=record.tags,
+        created_at=record.created_at,
+        accessed_at=record.accessed_at,
+        expires_at=record.expires_at,
+        compute_seconds=record.compute_seconds,
+    )
+
+
+def _scope(canonical: str) -> Any:
+    return json.loads(canonical) if canonical else None

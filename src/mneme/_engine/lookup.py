@@ -1,0 +1,130 @@
+"""Finding an answer: the exact layer, then the semantic layer, then a verdict on each candidate, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mneme._engine import removal, sync, usage
+from mneme._engine.core import Ask, Core
+from mneme._engine.embedding import embed_or_miss
+from mneme._engine.nearest import Scored, nearest
+from mneme._rules.matching import RESOLUTION, Verdict, judge
+from mneme.ports import Record, Vector
+from mneme.types import Hit, Layer
+
+FIRST_CANDIDATES = 8
+"""How many candidates are looked at before more are asked for; the best one nearly always answers."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a lookup came to."""
+
+    hit: Hit | None = None
+    record: Record | None = None
+    """The record behind `hit`."""
+    stale: Hit | None = None
+    """The best answer that has expired but is kept for those who accept it."""
+    reason: str = "no_match"
+    """Why there is no hit."""
+    vector: Vector | None = None
+    dead: dict[int, tuple[Record, Verdict]] = field(default_factory=dict)
+    """Entries met on the way that can never answer again, by id."""
+
+
+async def get(core: Core, asks: Sequence[Ask]) -> list[Hit | None]:
+    """The answer to each request, all of one partition, and what goes with serving it: counters, events, tidying."""
+    results = await find(core, asks)
+    for ask, found in zip(asks, results, strict=True):
+        count(core, ask, found)
+    await tidy(core, results)
+    return [found.hit for found in results]
+
+
+def count(core: Core, ask: Ask, found: Found) -> None:
+    """Count a lookup as the hit or the miss that it was."""
+    if found.hit is not None and found.record is not None:
+        core.count_hit(found.hit, found.record)
+    else:
+        core.count_miss(ask.namespace, found.reason)
+
+
+async def tidy(core: Core, results: Sequence[Found]) -> None:
+    """What a lookup may leave to be written: dead entries, and after a miss (a hit never costs a write) usage."""
+    for found in results:
+        if found.dead:
+            await removal.remove_dead(core, list(found.dead.values()))
+    if any(found.hit is None for found in results):
+        await usage.flush_if_due(core)
+
+
+async def find(core: Core, asks: Sequence[Ask]) -> list[Found]:
+    """Look up requests of one partition without counting: one read, one embedder batch, one search, one more read."""
+    await sync.catch_up_if_dirty(core)
+    version = core.hot.version()
+    records = await core.store.read([ask.key for ask in asks])
+    results = [Found() for _ in asks]
+    unanswered = []
+    for position, (ask, record) in enumerate(zip(asks, records, strict=True)):
+        found = results[position]
+        if record is None or not _consider(core, ask, Scored(record, 1.0), "exact", found):
+            unanswered.append(position)
+        elif found.hit is not None:
+            core.keep_hot(ask, record, found.hit.response, version)
+    if unanswered:
+        await _find_semantic(core, asks, results, unanswered)
+    return results
+
+
+async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
+    await _supply_vectors(core, asks, results, positions)
+    queries = {position: results[position].vector for position in positions}
+    searching = {position: vector for position, vector in queries.items() if vector is not None}
+    k = FIRST_CANDIDATES
+    while searching:
+        floor = min(asks[position].threshold for position in searching) - RESOLUTION
+        found = await nearest(core, asks[0].partition, np.stack(list(searching.values())), floor=floor, k=k)
+        unsettled = {}
+        for (position, vector), (candidates, more) in zip(searching.items(), found, strict=True):
+            answered = any(
+                _consider(core, asks[position], candidate, "semantic", results[position]) for candidate in candidates
+            )
+            if more and not answered:
+                unsettled[position] = vector
+        searching = unsettled
+        k *= 8
+
+
+async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
+    missing = [position for position in positions if asks[position].vector is None]
+    texts = [asks[position].query for position in missing]
+    vectors, why_none = await embed_or_miss(core, asks[0].namespace, texts)
+    for position in positions:
+        results[position].vector = asks[position].vector
+    for position, vector in zip(missing, vectors, strict=True):
+        results[position].vector = vector
+        if vector is None and results[position].reason == "no_match":
+            results[position].reason = why_none
+
+
+def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Found) -> bool:
+    """Judge one candidate; whether it answers. What else it is good for is noted in *found*."""
+    record, similarity = candidate
+    response = core.response_of(record)
+    now = core.clock.now()
+    verdict = judge(record, response, similarity=similarity, threshold=ask.threshold, now=now, options=core.options)
+    if verdict.reason == "below_threshold":
+        return False  # the floor of a batch is the lowest of its thresholds
+    hit = core.hit(record, response, layer=layer, similarity=similarity, confidence=verdict.confidence)
+    if verdict.reason == "accepted":
+        found.hit, found.record = hit, record
+        return True
+    found.reason = verdict.reason
+    if verdict.remove:
+        found.dead[record.id] = (record, verdict)
+    elif verdict.stale and verdict.reason == "expired" and found.stale is None:
+        found.stale = hit
+    return False

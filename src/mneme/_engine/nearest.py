@@ -1,0 +1,67 @@
+"""The nearest entries of a query: the index names candidates, the store supplies them, float32 vectors decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mneme._engine.core import Core
+from mneme._rules.similarity import score
+from mneme.ports import Matches, Matrix, Record, Vector
+
+ANY = -2.0
+"""A floor that every similarity reaches."""
+
+
+class Scored(NamedTuple):
+    """A candidate of the semantic layer."""
+
+    record: Record
+    similarity: float
+
+
+class Nearest(NamedTuple):
+    """Candidates, best first, and whether there may be more behind them."""
+
+    candidates: list[Scored]
+    more: bool
+
+
+async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[Nearest]:
+    """For each query the best *k* entries at or above *floor*.
+
+    Entries that left the store since they were indexed are passed over: the store is the truth.
+    """
+    found = await core.index.search(partition, queries, floor=floor, k=k)
+    ids = sorted({entry_id for matches in found for entry_id in matches.ids.tolist()})
+    inexact = any(matches.errors is not None for matches in found)
+    records = await core.store.read(ids, vectors=inexact) if ids else []
+    by_id = {record.id: record for record in records if record is not None}
+    return [_supplied(matches, by_id, query, floor, k) for matches, query in zip(found, queries, strict=True)]
+
+
+def _supplied(matches: Matches, by_id: dict[int, Record], query: Vector, floor: float, k: int) -> Nearest:
+    ids: list[int] = matches.ids.tolist()
+    gone = sum(entry_id not in by_id for entry_id in ids)
+    if matches.errors is None:
+        pairs = zip(ids, matches.similarities.tolist(), strict=True)
+        scored = [Scored(by_id[entry_id], similarity) for entry_id, similarity in pairs if entry_id in by_id]
+    else:
+        scored = _rescored([by_id[entry_id] for entry_id in ids if entry_id in by_id], query, floor)
+    return Nearest(scored[:k], more=len(scored) + gone >= k)
+
+
+def _rescored(records: Sequence[Record], query: Vector, floor: float) -> list[Scored]:
+    pairs = [(record, record.vector) for record in records if record.vector is not None]
+    if not pairs:
+        return []
+    similarities = score(np.stack([vector for _, vector in pairs]), query).tolist()
+    scored = [
+        Scored(record, similarity)
+        for (record, _), similarity in zip(pairs, similarities, strict=True)
+        if similarity >= floor
+    ]
+    scored.sort(key=lambda candidate: (-candidate.similarity, candidate.record.id))
+    return scored

@@ -1,0 +1,276 @@
+"""The verbs of the public surface, one coroutine each: open if need be, check the arguments, run the flow.
+
+Both faces call these with the arguments they were called with, and add nothing but how they wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mneme._engine import compute, explore, lookup, maintain, removal, write
+from mneme._engine.compute import Got, Order, SingleFlight
+from mneme._engine.core import Core
+from mneme._engine.write import Draft, Lifetime
+from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
+from mneme._rules.expiry import TTL, seconds
+from mneme._rules.keys import Scope, canonical_scope, partition_of
+from mneme.ports import Selection, VectorDType
+from mneme.types import Entry, Explanation, Health, Hit, Stats
+
+_PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags"})
+
+
+async def get_many(
+    core: Core,
+    queries: Sequence[str],
+    *,
+    embeddings: Sequence[Any] | None = None,
+    namespace: str,
+    scope: Scope,
+    similarity_threshold: float | None,
+    bypass: bool,
+) -> list[Hit | None]:
+    await maintain.ready(core)
+    if isinstance(queries, (str, bytes)):
+        raise TypeError("queries must be a sequence of strings; for one query use get")
+    if embeddings is not None and len(embeddings) != len(queries):
+        raise ValueError(f"{len(embeddings)} embeddings were given for {len(queries)} queries; give one for each")
+    asks = [
+        core.ask(
+            query,
+            namespace=namespace,
+            scope=scope,
+            similarity_threshold=similarity_threshold,
+            embedding=None if embeddings is None else embeddings[position],
+        )
+        for position, query in enumerate(queries)
+    ]
+    if bypass:
+        for ask in asks:
+            core.count_miss(ask.namespace, "bypass")
+        return [None] * len(asks)
+    return await lookup.get(core, asks) if asks else []
+
+
+async def get(
+    core: Core,
+    query: str,
+    *,
+    embedding: Any,
+    namespace: str,
+    scope: Scope,
+    similarity_threshold: float | None,
+    bypass: bool,
+) -> Hit | None:
+    [hit] = await get_many(
+        core,
+        [query],
+        embeddings=[embedding],
+        namespace=namespace,
+        scope=scope,
+        similarity_threshold=similarity_threshold,
+        bypass=bypass,
+    )
+    return hit
+
+
+async def nearest(core: Core, query: str, *, k: int, embedding: Any, namespace: str, scope: Scope) -> list[Hit]:
+    await maintain.ready(core)
+    ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
+    return await explore.lookup(core, ask, check_count(k, "k", 1))
+
+
+async def explain(
+    core: Core,
+    query: str,
+    *,
+    k: int,
+    embedding: Any,
+    namespace: str,
+    scope: Scope,
+    similarity_threshold: float | None,
+) -> Explanation:
+    await maintain.ready(core)
+    ask = core.ask(
+        query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
+    )
+    return await explore.explain(core, ask, check_count(k, "k", 1))
+
+
+def _draft(
+    core: Core,
+    query: str,
+    response: Any,
+    *,
+    embedding: Any = None,
+    namespace: str = "default",
+    scope: Scope = None,
+    metadata: Mapping[str, Any] | None = None,
+    ttl: TTL = None,
+    tags: Sequence[str] = (),
+) -> Draft | None:
+    ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
+    return write.draft(core, ask, response, metadata=metadata, tags=tags, lifetime=Lifetime(ttl))
+
+
+async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
+    await maintain.ready(core)
+    draft = _draft(core, query, response, **options)
+    if draft is None:
+        return False
+    await write.put(core, [draft])
+    return True
+
+
+async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, Any]], **defaults: Any) -> int:
+    await maintain.ready(core)
+    drafts = [_draft(core, **{**defaults, **_item(position, item)}) for position, item in enumerate(items)]
+    accepted = [draft for draft in drafts if draft is not None]
+    await write.put(core, accepted)
+    return len(accepted)
+
+
+def _item(position: int, item: Any) -> dict[str, Any]:
+    if isinstance(item, Mapping):
+        names = set(item)
+        if unknown := names - _PUT_NAMES:
+            raise TypeError(f"item {position} has the unknown key {min(map(str, unknown))!r}; put has {_PUT_LIST}")
+        if missing := {"query", "response"} - names:
+            raise TypeError(f"item {position} lacks {min(missing)!r}")
+        return dict(item)
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return {"query": item[0], "response": item[1]}
+    raise TypeError(f"item {position} must be a (query, response) pair or a mapping, not {type(item).__name__}")
+
+
+_PUT_LIST = ", ".join(sorted(_PUT_NAMES))
+
+
+async def get_or_compute(
+    core: Core,
+    query: str,
+    compute_fn: Callable[[str], Any],
+    *,
+    embedding: Any,
+    namespace: str,
+    scope: Scope,
+    similarity_threshold: float | None,
+    bypass: bool,
+    metadata: Mapping[str, Any] | None,
+    tags: Sequence[str],
+    lifetime: Lifetime,
+    stale_on_error: bool,
+    single_flight: SingleFlight,
+) -> Got:
+    await maintain.ready(core)
+    order = Order(
+        ask=core.ask(
+            query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
+        ),
+        compute=compute_fn,
+        metadata=metadata,
+        tags=check_tags(tags),
+        lifetime=lifetime,
+        single_flight=single_flight,
+        stale_on_error=stale_on_error,
+    )
+    order.check()
+    if bypass:
+        core.count_miss(order.ask.namespace, "bypass")
+        return Got(await compute.refresh(core, order), computed=True)
+    return await compute.get_or_compute(core, order)
+
+
+async def delete(core: Core, query_or_hit: str | Hit, *, namespace: str, scope: Scope) -> bool:
+    await maintain.ready(core)
+    if isinstance(query_or_hit, Hit):
+        selection = Selection(refs=[query_or_hit.entry_id])
+    else:
+        selection = Selection(refs=[core.ask(query_or_hit, namespace=namespace, scope=scope).key])
+    return bool(await removal.remove(core, selection))
+
+
+async def invalidate(
+    core: Core, *, tags: Sequence[str] | None, namespace: str | None, scope: Scope, older_than: TTL
+) -> int:
+    await maintain.ready(core)
+    if tags is None and namespace is None and scope is None and older_than is None:
+        raise ValueError("invalidate needs at least one of tags, namespace, scope and older_than; clear() removes all")
+    age = seconds(older_than, "older_than")
+    partition = None
+    if scope is not None:
+        partition = partition_of(check_namespace("default" if namespace is None else namespace), canonical_scope(scope))
+    selection = Selection(
+        namespace=None if namespace is None else check_namespace(namespace),
+        partition=partition,
+        tags=None if tags is None else check_tags(tags),
+        created_before=None if age is None else core.clock.now() - age,
+    )
+    return len(await removal.remove(core, selection))
+
+
+async def clear(core: Core, namespace: str | None) -> int:
+    await maintain.ready(core)
+    return len(await removal.remove(core, Selection(namespace=namespace)))
+
+
+async def entries(
+    core: Core,
+    *,
+    namespace: str | None,
+    tags: Sequence[str] | None,
+    contains: str | None,
+    after: int,
+    limit: int,
+) -> list[Entry]:
+    await maintain.ready(core)
+    selection = Selection(
+        namespace=None if namespace is None else check_namespace(namespace),
+        tags=None if tags is None else check_tags(tags),
+    )
+    check_count(after, "after", 0)
+    check_count(limit, "limit", 1)
+    if contains is None:
+        return await explore.entries(core, selection, after, limit)
+    needle = check_text(contains, "contains", core.options.max_query_bytes).casefold()
+    return await explore.entries_containing(core, selection, needle, after, limit)
+
+
+async def clear_namespace(core: Core, namespace: str) -> int:
+    return await clear(core, check_namespace(namespace))
+
+
+async def list_namespaces(core: Core) -> list[str]:
+    await maintain.ready(core)
+    return await maintain.list_namespaces(core)
+
+
+async def vacuum(core: Core, *, namespace: str | None, compact: bool) -> int:
+    await maintain.ready(core)
+    return await maintain.vacuum(core, None if namespace is None else check_namespace(namespace), compact=compact)
+
+
+async def compact(core: Core) -> int:
+    await maintain.ready(core)
+    return await maintain.compact_store(core)
+
+
+async def stats(core: Core, namespace: str | None) -> Stats:
+    await maintain.ready(core)
+    return await maintain.stats(core, None if namespace is None else check_namespace(namespace))
+
+
+async def health(core: Core) -> Health:
+    await maintain.ready(core)
+    return await maintain.health(core)
+
+
+async def check(core: Core) -> list[str]:
+    await maintain.ready(core)
+    return await maintain.check(core)
+
+
+async def requantize(core: Core, dtype: VectorDType) -> None:
+    await maintain.ready(core)
+    await maintain.requantize(core, dtype)

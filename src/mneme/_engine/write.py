@@ -1,0 +1,164 @@
+"""Storing answers: check everything, embed outside every lock, write in one transaction, then make memory follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mneme._engine import removal, sync, usage
+from mneme._engine.core import Ask, Core
+from mneme._engine.embedding import embed
+from mneme._rules.arguments import check_tags
+from mneme._rules.codec import encode_metadata, encode_response
+from mneme._rules.expiry import TTL, deadlines, fraction, seconds
+from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
+from mneme.ports import Record, Removed
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long an entry is to live, as the caller said it."""
+
+    ttl: TTL = None
+    jitter: float = 0.0
+    stale_ttl: TTL = None
+
+    def check(self) -> None:
+        """Raise `TypeError` or `ValueError` for what is no duration or fraction."""
+        seconds(self.ttl)
+        seconds(self.stale_ttl, "stale_ttl")
+        fraction(self.jitter, "jitter")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that passed every check and lacks only its vector, if that."""
+
+    ask: Ask
+    response: Any
+    record: Record
+
+
+def draft(
+    core: Core,
+    ask: Ask,
+    response: Any,
+    *,
+    metadata: Mapping[str, Any] | None,
+    tags: Sequence[str],
+    lifetime: Lifetime,
+    compute_seconds: float = 0.0,
+) -> Draft | None:
+    """A checked entry; `None`, and an event, when the validator refuses the response.
+
+    Raises:
+        TypeError, ValueError: Something cannot be stored exactly, or is too large.
+        NamespaceQuotaExceededError: The namespace's quota is 0.
+        EmbedderMismatchError: The store holds vectors, and this cache has no embedder to add more.
+    """
+    options = core.options
+    if core.embedder is None and core.store_info.fingerprint is not None:
+        raise EmbedderMismatchError(
+            f"this cache was made with the embedder {core.store_info.fingerprint!r} and is open without one; "
+            "open it with that embedder to write"
+        )
+    if options.namespace_quotas.get(ask.namespace) == 0:
+        raise NamespaceQuotaExceededError(f"namespace {ask.namespace!r} has a quota of 0 entries; raise it")
+    codec, payload = encode_response(response, options.codec)
+    _check_size("response", payload, options.max_response_bytes)
+    encoded_metadata = encode_metadata(metadata)
+    _check_size("metadata", encoded_metadata, options.max_metadata_bytes)
+    checked_tags = check_tags(tags)
+    lifetime.check()
+    if not options.validator(response):
+        core.events.send("put_rejected", ask.namespace, query=ask.query)
+        return None
+    now = core.clock.now()
+    ttl = options.default_ttl if lifetime.ttl is None else seconds(lifetime.ttl)
+    stale = seconds(lifetime.stale_ttl, "stale_ttl")
+    expires_at, removable_at = deadlines(now, ttl, key=ask.key, jitter=lifetime.jitter, stale=stale)
+    record = Record(
+        key=ask.key,
+        partition=ask.partition,
+        namespace=ask.namespace,
+        scope=ask.scope,
+        query=ask.query,
+        payload=payload,
+        codec=codec,
+        metadata=encoded_metadata,
+        tags=checked_tags,
+        created_at=now,
+        accessed_at=now,
+        expires_at=expires_at,
+        removable_at=removable_at,
+        compute_seconds=compute_seconds,
+        vector=ask.vector,
+    )
+    return Draft(ask, response, record)
+
+
+def _check_size(what: str, encoded: str | bytes, limit: int) -> None:
+    if len(encoded) > limit:
+        raise ValueError(f"the {what} takes {len(encoded)} bytes, more than max_{what}_bytes={limit}")
+
+
+async def put(core: Core, drafts: Sequence[Draft]) -> list[Record]:
+    """Store entries in one transaction, and return them; what has no vector yet is embedded in one batch.
+
+    Raises:
+        StoreBackendError: The store failed; nothing was stored.
+    """
+    missing = [position for position, one in enumerate(drafts) if one.record.vector is None]
+    try:
+        vectors = await embed(core, [drafts[position].record.query for position in missing])
+    except Exception as error:
+        core.events.send("embedder_failure", drafts[0].record.namespace, error=repr(error))
+        raise
+    complete = list(drafts)
+    for position, vector in zip(missing, vectors, strict=True):
+        one = drafts[position]
+        complete[position] = Draft(one.ask, one.response, one.record._replace(vector=vector))
+    # The last of equal queries stays, as if they had been put one after the other.
+    latest = list({one.record.key: one for one in complete}.values())
+    if not latest:
+        return []
+    async with core.writer:
+        records, evicted = await core.runtime.finish(_commit(core, latest))
+    for one in latest:
+        core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
+    removal.tell_evicted(core, evicted)
+    return records
+
+
+async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], list[Removed]]:
+    """Write, make memory follow, evict; what was written and evicted. The caller holds `writer`."""
+    await sync.catch_up(core)
+    try:
+        written = await core.store.write([one.record for one in drafts])
+        records = [
+            one.record._replace(id=done.id, seq=done.seq, vector=None)
+            for one, done in zip(drafts, written, strict=True)
+        ]
+        for one, record in zip(drafts, records, strict=True):
+            core.keep_hot(one.ask, record, one.response)
+        await sync.index_records(
+            core,
+            [record._replace(vector=one.record.vector) for one, record in zip(drafts, records, strict=True)],
+        )
+    except StoreBackendError:
+        raise  # by contract nothing was written
+    except BaseException:
+        core.mark_dirty()
+        raise
+    for record, done in zip(records, written, strict=True):
+        core.counts[record.namespace] = core.counts.get(record.namespace, 0) + (not done.replaced)
+        core.applied_seq = max(core.applied_seq, done.seq)
+    try:
+        if core.usage.is_due(core.clock.now()):
+            await usage.flush(core)
+        return records, await removal.evict(core)
+    except StoreBackendError as error:
+        # The entries are stored; the next write will try again.
+        core.store_failed(drafts[0].record.namespace, "evicting", error)
+        return records, []

@@ -1,0 +1,341 @@
+"""The async face: the verbs of `SemanticCache`, awaited. Their documentation is copied from there, so it cannot differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from mneme._assemble import assemble
+from mneme._engine import maintain, verbs
+from mneme._engine.compute import SingleFlight
+from mneme._engine.write import Lifetime
+from mneme._rules.arguments import check_unit
+from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.expiry import TTL
+from mneme._rules.keys import Scope
+from mneme._runtime.tasks import TaskRuntime
+from mneme.decorators import AsyncMemoize
+from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
+from mneme.types import Entry, Explanation, Health, Hit, Stats
+
+
+@documented_like(SemanticCache)
+class AsyncSemanticCache:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        embedder: AsyncEmbedder | Embedder | None = None,
+        *,
+        store: AsyncStore | Store | None = None,
+        similarity_threshold: float = 0.85,
+        default_ttl: TTL = None,
+        max_entries: int | None = None,
+        namespace_quotas: Mapping[str, int] | None = None,
+        confidence_fn: ConfidenceFn | None = None,
+        min_confidence: float | None = None,
+        validator: Callable[[Any], bool] | None = None,
+        metrics_hook: MetricsHook | None = None,
+        normalize: bool | Callable[[str], str] = True,
+        codec: Codec | None = None,
+        index_backend: str | Index = "auto",
+        index_options: Mapping[str, Any] | None = None,
+        vector_dtype: VectorDType = "float32",
+        multi_process_mode: str = "single",
+        stale_check_interval: float = 0.5,
+        hot_bytes: int = 64 * 2**20,
+        max_query_bytes: int = 32_768,
+        max_response_bytes: int = 4 * 2**20,
+        max_metadata_bytes: int = 65_536,
+        clock: Clock | None = None,
+    ) -> None:
+        self._core = assemble(
+            TaskRuntime(),
+            path,
+            embedder,
+            store=store,
+            similarity_threshold=similarity_threshold,
+            default_ttl=default_ttl,
+            max_entries=max_entries,
+            namespace_quotas=namespace_quotas,
+            confidence_fn=confidence_fn,
+            min_confidence=min_confidence,
+            validator=validator,
+            metrics_hook=metrics_hook,
+            normalize=normalize,
+            codec=codec,
+            index_backend=index_backend,
+            index_options=index_options,
+            vector_dtype=vector_dtype,
+            multi_process_mode=multi_process_mode,
+            stale_check_interval=stale_check_interval,
+            hot_bytes=hot_bytes,
+            max_query_bytes=max_query_bytes,
+            max_response_bytes=max_response_bytes,
+            max_metadata_bytes=max_metadata_bytes,
+            clock=clock,
+        )
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        query: str,
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+    ) -> Hit | None:
+        if embedding is None and not bypass:
+            if similarity_threshold is not None:
+                check_unit(similarity_threshold, "similarity_threshold")
+            hit = self._core.peek(query, namespace, scope)
+            if hit is not None:
+                return hit
+        return await verbs.get(
+            self._core,
+            query,
+            embedding=embedding,
+            namespace=namespace,
+            scope=scope,
+            similarity_threshold=similarity_threshold,
+            bypass=bypass,
+        )
+
+    async def get_many(
+        self,
+        queries: Sequence[str],
+        *,
+        embeddings: Sequence[Any] | None = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+    ) -> list[Hit | None]:
+        return await verbs.get_many(
+            self._core,
+            queries,
+            embeddings=embeddings,
+            namespace=namespace,
+            scope=scope,
+            similarity_threshold=similarity_threshold,
+            bypass=bypass,
+        )
+
+    async def lookup(
+        self, query: str, *, k: int = 5, embedding: Any = None, namespace: str = "default", scope: Scope = None
+    ) -> list[Hit]:
+        return await verbs.nearest(self._core, query, k=k, embedding=embedding, namespace=namespace, scope=scope)
+
+    async def explain(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+    ) -> Explanation:
+        return await verbs.explain(
+            self._core,
+            query,
+            k=k,
+            embedding=embedding,
+            namespace=namespace,
+            scope=scope,
+            similarity_threshold=similarity_threshold,
+        )
+
+    async def entries(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Sequence[str] | None = None,
+        contains: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Entry]:
+        return await verbs.entries(
+            self._core, namespace=namespace, tags=tags, contains=contains, after=after, limit=limit
+        )
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        query: str,
+        response: Any,
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> bool:
+        return await verbs.put(
+            self._core,
+            query,
+            response,
+            embedding=embedding,
+            namespace=namespace,
+            scope=scope,
+            metadata=metadata,
+            ttl=ttl,
+            tags=tags,
+        )
+
+    async def put_many(
+        self,
+        items: Iterable[tuple[str, Any] | Mapping[str, Any]],
+        *,
+        namespace: str = "default",
+        scope: Scope = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> int:
+        return await verbs.put_many(
+            self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags
+        )
+
+    async def get_or_compute(
+        self,
+        query: str,
+        compute: Callable[[str], Any],
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        jitter: float = 0.0,
+        stale_ttl: TTL = None,
+        stale_on_error: bool = False,
+        single_flight: SingleFlight = "exact",
+    ) -> Any:
+        if embedding is None and not bypass:
+            if similarity_threshold is not None:
+                check_unit(similarity_threshold, "similarity_threshold")
+            hit = self._core.peek(query, namespace, scope)
+            if hit is not None:
+                return hit.response
+        return await (
+            verbs.get_or_compute(
+                self._core,
+                query,
+                compute,
+                embedding=embedding,
+                namespace=namespace,
+                scope=scope,
+                similarity_threshold=similarity_threshold,
+                bypass=bypass,
+                metadata=metadata,
+                tags=tags,
+                lifetime=Lifetime(ttl, jitter, stale_ttl),
+                stale_on_error=stale_on_error,
+                single_flight=single_flight,
+            )
+        ).value
+
+    def memoize(
+        self,
+        *,
+        query: str | Callable[..., str] | None = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        similarity_threshold: float | None = None,
+        jitter: float = 0.0,
+        stale_ttl: TTL = None,
+        stale_on_error: bool = False,
+        single_flight: SingleFlight = "exact",
+    ) -> AsyncMemoize:
+        return AsyncMemoize(
+            self,
+            query=query,
+            namespace=namespace,
+            scope=scope,
+            ignore=ignore,
+            ttl=ttl,
+            tags=tags,
+            similarity_threshold=similarity_threshold,
+            jitter=jitter,
+            stale_ttl=stale_ttl,
+            stale_on_error=stale_on_error,
+            single_flight=single_flight,
+        )
+
+    # --- removing ----------------------------------------------------------------------------------------------------
+
+    async def delete(self, query_or_hit: str | Hit, *, namespace: str = "default", scope: Scope = None) -> bool:
+        return await verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope)
+
+    async def invalidate(
+        self,
+        *,
+        tags: Sequence[str] | None = None,
+        namespace: str | None = None,
+        scope: Scope = None,
+        older_than: TTL = None,
+    ) -> int:
+        return await verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+
+    async def clear(self) -> int:
+        return await verbs.clear(self._core, None)
+
+    async def clear_namespace(self, namespace: str) -> int:
+        return await verbs.clear_namespace(self._core, namespace)
+
+    async def vacuum(self, *, namespace: str | None = None, compact: bool = True) -> int:
+        return await verbs.vacuum(self._core, namespace=namespace, compact=compact)
+
+    async def compact(self) -> int:
+        return await verbs.compact(self._core)
+
+    # --- knowing -----------------------------------------------------------------------------------------------------
+
+    async def list_namespaces(self) -> list[str]:
+        return await verbs.list_namespaces(self._core)
+
+    async def stats(self, namespace: str | None = None) -> Stats:
+        return await verbs.stats(self._core, namespace)
+
+    async def health(self) -> Health:
+        return await verbs.health(self._core)
+
+    async def check(self) -> list[str]:
+        return await verbs.check(self._core)
+
+    # --- adjusting ---------------------------------------------------------------------------------------------------
+
+    async def requantize(self, dtype: VectorDType) -> None:
+        await verbs.requantize(self._core, dtype)
+
+    @property
+    def similarity_threshold(self) -> float:
+        return self._core.threshold
+
+    def set_similarity_threshold(self, threshold: float) -> None:
+        self._core.check_open()
+        self._core.threshold = check_unit(threshold, "threshold")
+
+    async def close(self) -> None:
+        await maintain.close(self._core)
+
+    async def __aenter__(self) -> AsyncSemanticCache:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

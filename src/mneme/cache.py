@@ -1,0 +1,590 @@
+"""The blocking face. Everything it does is written once, in `_engine`; the documentation of both faces is here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from mneme._assemble import assemble
+from mneme._engine import maintain, verbs
+from mneme._engine.compute import SingleFlight
+from mneme._engine.write import Lifetime
+from mneme._rules.arguments import check_unit
+from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.expiry import TTL
+from mneme._rules.keys import Scope
+from mneme._runtime.drive import complete
+from mneme._runtime.threads import ThreadRuntime
+from mneme.decorators import Memoize
+from mneme.ports import Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
+from mneme.types import Entry, Explanation, Health, Hit, Stats
+
+
+class SemanticCache:
+    """Remembers responses, and gives one back for every later query that means the same.
+
+    An exact layer (equal normalised queries) stands on a semantic layer (cosine similarity of embeddings). Entries
+    answer only within their namespace and scope.
+
+    Args:
+        path: The SQLite file, made if it does not exist; ":memory:" for a `MemoryStore`. Exactly one of *path* and
+            *store*.
+        embedder: Turns queries into vectors. Without one, the cache has an exact layer alone; a file that was filled
+            with an embedder can be read and cleaned that way, but not written.
+        store: Any `Store`; it belongs to the cache from then on, which opens and closes it.
+        similarity_threshold: The least cosine similarity of a hit on the semantic layer, from 0 to 1.
+        default_ttl: How long entries live that are put without a `ttl`: seconds, a timedelta or "1h30m".
+        max_entries: Above so many the least recently used are evicted. Large caches are brought slightly below.
+        namespace_quotas: The same for single namespaces; a quota of 0 admits nothing.
+        confidence_fn: Called with similarity and age in seconds; returns the confidence of a hit. By default the
+            similarity. See `half_life`.
+        min_confidence: Refuse hits of less confidence.
+        validator: Called with a response when it is put and again when it is served; a false result refuses it. By
+            default empty or blank text is refused, and text that begins with `[ERROR]` or `[LLM Error]`.
+        metrics_hook: Called with the name of an event and its fields. What it raises is logged and goes no further.
+        normalize: What makes queries equal on the exact layer: strip, collapse white space and fold case (`True`),
+            nothing (`False`), or a function of yours.
+        codec: Encodes responses that are not `str`, `bytes` or JSON values.
+        index_backend: "auto" or "numpy", or an `Index`.
+        index_options: Options of the index; the numpy index has none.
+        vector_dtype: In what the index holds vectors in memory: "float32", "float16" or "int8". Decisions and reported
+            similarities are the same for all three.
+        multi_process_mode: "single": one process uses the file at a time.
+        stale_check_interval: Seconds between looks for other processes' writes, in modes that have any.
+        hot_bytes: Memory for exact entries that are served without touching the store; 0 for none.
+        max_query_bytes: Longer queries raise `ValueError`.
+        max_response_bytes: The same for encoded responses.
+        max_metadata_bytes: The same for encoded metadata.
+        clock: Where the time comes from; wall time by default.
+
+    Raises:
+        TypeError, ValueError: An argument does not hold. Nothing was opened.
+        EmbedderMismatchError: The store was filled by another embedder.
+        CorruptCacheError: The file is damaged or not a mneme cache; it was not altered.
+        SchemaMigrationError: A newer version made the file; it was not altered.
+        StoreBackendError: The store cannot be opened.
+
+    Thread safety: all methods may be called from any thread. The embedder and `compute` functions run outside every
+    lock.
+
+    Example:
+        ```python
+        with SemanticCache("answers.db", embedder) as cache:
+            answer = cache.get_or_compute("What is the capital of France?", ask_model)
+        ```
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        embedder: Embedder | None = None,
+        *,
+        store: Store | None = None,
+        similarity_threshold: float = 0.85,
+        default_ttl: TTL = None,
+        max_entries: int | None = None,
+        namespace_quotas: Mapping[str, int] | None = None,
+        confidence_fn: ConfidenceFn | None = None,
+        min_confidence: float | None = None,
+        validator: Callable[[Any], bool] | None = None,
+        metrics_hook: MetricsHook | None = None,
+        normalize: bool | Callable[[str], str] = True,
+        codec: Codec | None = None,
+        index_backend: str | Index = "auto",
+        index_options: Mapping[str, Any] | None = None,
+        vector_dtype: VectorDType = "float32",
+        multi_process_mode: str = "single",
+        stale_check_interval: float = 0.5,
+        hot_bytes: int = 64 * 2**20,
+        max_query_bytes: int = 32_768,
+        max_response_bytes: int = 4 * 2**20,
+        max_metadata_bytes: int = 65_536,
+        clock: Clock | None = None,
+    ) -> None:
+        self._core = assemble(
+            ThreadRuntime(),
+            path,
+            embedder,
+            store=store,
+            similarity_threshold=similarity_threshold,
+            default_ttl=default_ttl,
+            max_entries=max_entries,
+            namespace_quotas=namespace_quotas,
+            confidence_fn=confidence_fn,
+            min_confidence=min_confidence,
+            validator=validator,
+            metrics_hook=metrics_hook,
+            normalize=normalize,
+            codec=codec,
+            index_backend=index_backend,
+            index_options=index_options,
+            vector_dtype=vector_dtype,
+            multi_process_mode=multi_process_mode,
+            stale_check_interval=stale_check_interval,
+            hot_bytes=hot_bytes,
+            max_query_bytes=max_query_bytes,
+            max_response_bytes=max_response_bytes,
+            max_metadata_bytes=max_metadata_bytes,
+            clock=clock,
+        )
+        complete(maintain.ready(self._core))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def get(
+        self,
+        query: str,
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+    ) -> Hit | None:
+        """The stored answer to *query*: an equal query's, else the most similar one's at or above the threshold.
+
+        Of the candidates, the first that is fresh, valid and confident answers. An embedder that fails makes a miss,
+        with a warning and an event; a query too long for it is looked up on the exact layer alone. Expired entries are
+        invisible from the moment they expire.
+
+        Args:
+            query: Any text that is not blank.
+            embedding: The query's vector, shape `(dim,)`, if you have it already.
+            namespace: The tenant; entries of others never answer.
+            scope: What else must be equal for an entry to answer: a string, or a mapping of JSON values such as
+                `{"model": "m", "language": "en"}`. Never part of it: the query.
+            similarity_threshold: Instead of the cache's.
+            bypass: Miss without looking, and count that.
+
+        Raises:
+            TypeError, ValueError: An argument is of the wrong type, empty, too long or out of range.
+            EmbedderDimensionError: *embedding* does not have the cache's dimension.
+            CacheClosedError: The cache is closed.
+            StoreBackendError: The store failed. Answers from memory are served all the same.
+        """
+        if embedding is None and not bypass:
+            if similarity_threshold is not None:
+                check_unit(similarity_threshold, "similarity_threshold")
+            hit = self._core.peek(query, namespace, scope)
+            if hit is not None:
+                return hit
+        return complete(
+            verbs.get(
+                self._core,
+                query,
+                embedding=embedding,
+                namespace=namespace,
+                scope=scope,
+                similarity_threshold=similarity_threshold,
+                bypass=bypass,
+            )
+        )
+
+    def get_many(
+        self,
+        queries: Sequence[str],
+        *,
+        embeddings: Sequence[Any] | None = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+    ) -> list[Hit | None]:
+        """What `get` gives for each query, in order, for the price of one batch.
+
+        One read of the exact layer, one embedder batch for what is not there, one search, one read of the candidates.
+
+        Raises: as `get`; nothing is looked up if any query is refused.
+        """
+        return complete(
+            verbs.get_many(
+                self._core,
+                queries,
+                embeddings=embeddings,
+                namespace=namespace,
+                scope=scope,
+                similarity_threshold=similarity_threshold,
+                bypass=bypass,
+            )
+        )
+
+    def lookup(
+        self, query: str, *, k: int = 5, embedding: Any = None, namespace: str = "default", scope: Scope = None
+    ) -> list[Hit]:
+        """The nearest *k* entries, best first, below the threshold too. Counts as neither hit nor miss.
+
+        Expired entries and those that the validator refuses are left out. An embedder that fails leaves at most the
+        entry of an equal query.
+
+        Raises: as `get`.
+        """
+        return complete(verbs.nearest(self._core, query, k=k, embedding=embedding, namespace=namespace, scope=scope))
+
+    def explain(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+    ) -> Explanation:
+        """What `get` would do and why: the nearest *k* entries, each with the verdict on it.
+
+        Counts nothing, removes nothing and keeps nothing.
+
+        Raises: as `get`.
+        """
+        return complete(
+            verbs.explain(
+                self._core,
+                query,
+                k=k,
+                embedding=embedding,
+                namespace=namespace,
+                scope=scope,
+                similarity_threshold=similarity_threshold,
+            )
+        )
+
+    def entries(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Sequence[str] | None = None,
+        contains: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Stored entries in order of id, at most *limit* of those with an id above *after*.
+
+        Entries that have expired are listed until they are removed.
+
+        Args:
+            namespace: Only this one's.
+            tags: Only those that carry any of these.
+            contains: Only those whose query contains this text, in any case. Reads every entry.
+            after: The last id of the page before.
+            limit: How many at the most.
+        """
+        return complete(
+            verbs.entries(self._core, namespace=namespace, tags=tags, contains=contains, after=after, limit=limit)
+        )
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        query: str,
+        response: Any,
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> bool:
+        """Store a response; `False` if the validator refuses it, and then nothing is written.
+
+        An entry of an equal query is replaced, keeps its id and starts its life anew. A reader sees the old entry or
+        the new one. When this returns, the entry is durable as the store promises.
+
+        Args:
+            query: Any text that is not blank. One too long for the embedder is stored for the exact layer alone.
+            response: `str`, `bytes` or JSON values, which come back with the same types; others need a codec.
+            embedding: The query's vector, shape `(dim,)`, if you have it already.
+            namespace: The tenant.
+            scope: What else must be equal for this entry to answer.
+            metadata: JSON values that come back with every hit.
+            ttl: How long it lives: seconds, a timedelta or "1h30m"; `None` for the cache's default, infinite for ever.
+            tags: Names to `invalidate` it by.
+
+        Raises:
+            TypeError, ValueError: An argument is of the wrong type, empty, too large, or would not come back as it
+                went in; or the embedding holds NaN or an infinity, or is zero.
+            EmbedderDimensionError: The embedding does not have the cache's dimension.
+            EmbedderMismatchError: The file holds vectors, and the cache was opened without an embedder.
+            NamespaceQuotaExceededError: The namespace's quota is 0.
+            CacheClosedError: The cache is closed.
+            StoreBackendError: The store failed; nothing was written.
+            Exception: Whatever the embedder or the validator raises; nothing was written.
+        """
+        return complete(
+            verbs.put(
+                self._core,
+                query,
+                response,
+                embedding=embedding,
+                namespace=namespace,
+                scope=scope,
+                metadata=metadata,
+                ttl=ttl,
+                tags=tags,
+            )
+        )
+
+    def put_many(
+        self,
+        items: Iterable[tuple[str, Any] | Mapping[str, Any]],
+        *,
+        namespace: str = "default",
+        scope: Scope = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> int:
+        """Store many responses in one embedder batch and one transaction: all of them, or none.
+
+        Args:
+            items: Pairs of query and response, or mappings whose keys are the names of `put`'s arguments; what a
+                mapping does not say is as given here.
+            namespace: For items that do not say.
+            scope: For items that do not say.
+            metadata: For items that do not say.
+            ttl: For items that do not say.
+            tags: For items that do not say.
+
+        Returns:
+            How many were stored: all but those that the validator refused.
+
+        Raises: as `put`, for the first item that is not right; nothing was written.
+        """
+        return complete(
+            verbs.put_many(self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags)
+        )
+
+    def get_or_compute(
+        self,
+        query: str,
+        compute: Callable[[str], Any],
+        *,
+        embedding: Any = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        similarity_threshold: float | None = None,
+        bypass: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        jitter: float = 0.0,
+        stale_ttl: TTL = None,
+        stale_on_error: bool = False,
+        single_flight: SingleFlight = "exact",
+    ) -> Any:
+        """The stored answer, or else what `compute(query)` returns, which is stored.
+
+        However many callers ask for an equal query at the same time, one computes and the others wait for its value;
+        callers of different queries do not wait for each other. What `compute` raises reaches every caller that
+        waited, and is not stored. A caller that is cancelled or interrupted while it computes leaves the computing to
+        one of the others. The computed value is returned even if it cannot be stored.
+
+        Args:
+            query: As for `get`.
+            compute: Called with the query. On the async face it may be a coroutine function; a plain function runs in
+                a thread there, so that it does not hold up the loop.
+            embedding: As for `get`.
+            namespace: As for `get`.
+            scope: As for `get`.
+            similarity_threshold: As for `get`.
+            bypass: Compute without looking, and replace what is stored.
+            metadata: As for `put`.
+            ttl: As for `put`.
+            tags: As for `put`.
+            jitter: Shorten the TTL by up to this share, from 0 to below 1, so that entries written together do not
+                expire together.
+            stale_ttl: Keep an expired entry for so much longer, and serve it to others while one caller computes anew.
+            stale_on_error: If computing fails, serve an entry that expired no longer than *stale_ttl* ago.
+            single_flight: "semantic": wait also for a query under way that is similar enough to answer this one.
+
+        Raises: as `get` and whatever `compute` raises.
+        """
+        if embedding is None and not bypass:
+            if similarity_threshold is not None:
+                check_unit(similarity_threshold, "similarity_threshold")
+            hit = self._core.peek(query, namespace, scope)
+            if hit is not None:
+                return hit.response
+        return complete(
+            verbs.get_or_compute(
+                self._core,
+                query,
+                compute,
+                embedding=embedding,
+                namespace=namespace,
+                scope=scope,
+                similarity_threshold=similarity_threshold,
+                bypass=bypass,
+                metadata=metadata,
+                tags=tags,
+                lifetime=Lifetime(ttl, jitter, stale_ttl),
+                stale_on_error=stale_on_error,
+                single_flight=single_flight,
+            )
+        ).value
+
+    def memoize(
+        self,
+        *,
+        query: str | Callable[..., str] | None = None,
+        namespace: str = "default",
+        scope: Scope = None,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        similarity_threshold: float | None = None,
+        jitter: float = 0.0,
+        stale_ttl: TTL = None,
+        stale_on_error: bool = False,
+        single_flight: SingleFlight = "exact",
+    ) -> Memoize:
+        """A decorator that answers calls of a function from the cache.
+
+        One argument is the query; **every other argument joins the scope**, with the function's name, so a call is
+        answered only by calls that differ in the query alone. Decorated functions have `invalidate(...)` and
+        `refresh(...)`, which take the same arguments, `cache_info()`, and `__wrapped__`.
+
+        Args:
+            query: The name of the argument that is the query, or a function of all arguments that makes one; by
+                default the first argument that is a string.
+            namespace: As for `get`.
+            scope: Joins the scope too.
+            ttl: As for `put`.
+            tags: As for `put`.
+            ignore: Names of arguments that do not change the result, such as `self` or a client.
+            similarity_threshold: As for `get`.
+            jitter: As for `get_or_compute`.
+            stale_ttl: As for `get_or_compute`.
+            stale_on_error: As for `get_or_compute`.
+            single_flight: As for `get_or_compute`.
+
+        Raises:
+            TypeError: When decorating: the function is a generator, or of the other face's kind. When calling: there
+                is no query among the arguments, or another one is no JSON value and not ignored.
+        """
+        return Memoize(
+            self,
+            query=query,
+            namespace=namespace,
+            scope=scope,
+            ignore=ignore,
+            ttl=ttl,
+            tags=tags,
+            similarity_threshold=similarity_threshold,
+            jitter=jitter,
+            stale_ttl=stale_ttl,
+            stale_on_error=stale_on_error,
+            single_flight=single_flight,
+        )
+
+    # --- removing ----------------------------------------------------------------------------------------------------
+
+    def delete(self, query_or_hit: str | Hit, *, namespace: str = "default", scope: Scope = None) -> bool:
+        """Remove the entry of an equal query, or the one that a hit came from; whether there was one.
+
+        A hit says itself where it came from; namespace and scope are then not looked at.
+
+        Raises:
+            StoreBackendError: The store failed; nothing was removed.
+        """
+        return complete(verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope))
+
+    def invalidate(
+        self,
+        *,
+        tags: Sequence[str] | None = None,
+        namespace: str | None = None,
+        scope: Scope = None,
+        older_than: TTL = None,
+    ) -> int:
+        """Remove every entry that satisfies all that is given; how many.
+
+        Args:
+            tags: Entries that carry any of these.
+            namespace: Entries of this one.
+            scope: Entries of this scope, in *namespace* or else in "default".
+            older_than: Entries put longer ago than this: seconds, a timedelta or "1h30m".
+
+        Raises:
+            ValueError: Nothing was given; `clear` removes everything.
+            StoreBackendError: The store failed; nothing was removed.
+        """
+        return complete(
+            verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+        )
+
+    def clear(self) -> int:
+        """Remove every entry of every namespace; how many. Counters stay."""
+        return complete(verbs.clear(self._core, None))
+
+    def clear_namespace(self, namespace: str) -> int:
+        """Remove every entry of one namespace, whatever the scope; how many."""
+        return complete(verbs.clear_namespace(self._core, namespace))
+
+    def vacuum(self, *, namespace: str | None = None, compact: bool = True) -> int:
+        """Remove what has expired, and give space back unless *compact* is false; how many entries were removed.
+
+        An entry that is kept to be served stale goes when that time is over too.
+        """
+        return complete(verbs.vacuum(self._core, namespace=namespace, compact=compact))
+
+    def compact(self) -> int:
+        """Give back the space of removed entries; how many bytes. May take as long as copying the store."""
+        return complete(verbs.compact(self._core))
+
+    # --- knowing -----------------------------------------------------------------------------------------------------
+
+    def list_namespaces(self) -> list[str]:
+        """The namespaces that have entries, in order."""
+        return complete(verbs.list_namespaces(self._core))
+
+    def stats(self, namespace: str | None = None) -> Stats:
+        """Counters and sizes, of one namespace or of all. Counters survive a restart."""
+        return complete(verbs.stats(self._core, namespace))
+
+    def health(self) -> Health:
+        """Whether the cache is fit to serve. Cheap enough to be asked every few seconds; does not read the entries."""
+        return complete(verbs.health(self._core))
+
+    def check(self) -> list[str]:
+        """Every inconsistency in the store, or between it and memory, a sentence each. Reads everything."""
+        return complete(verbs.check(self._core))
+
+    # --- adjusting ---------------------------------------------------------------------------------------------------
+
+    def requantize(self, dtype: VectorDType) -> None:
+        """Hold the index in another dtype from now on. Lookups go on meanwhile; answers do not change.
+
+        Raises:
+            QuantizationError: The dtype is unknown.
+        """
+        complete(verbs.requantize(self._core, dtype))
+
+    @property
+    def similarity_threshold(self) -> float:
+        """The least cosine similarity of a hit on the semantic layer."""
+        return self._core.threshold
+
+    def set_similarity_threshold(self, threshold: float) -> None:
+        """Change the threshold from the next lookup on.
+
+        Raises:
+            TypeError, ValueError: It is not a number from 0 to 1.
+        """
+        self._core.check_open()
+        self._core.threshold = check_unit(threshold, "threshold")
+
+    def close(self) -> None:
+        """Write what is pending and let go of everything. Again is harmless."""
+        complete(maintain.close(self._core))
+
+    def __enter__(self) -> SemanticCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+"""`memoize`: a function's calls answered from a cache. Built on the faces' public verbs alone."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from mneme._rules.binding import Binding
+from mneme._rules.keys import Scope
+from mneme.types import CacheInfo
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Cache(Protocol):
+    """What a decorated function needs of either face."""
+
+    @property
+    def get_or_compute(self) -> Callable[..., Any]: ...
+    @property
+    def delete(self) -> Callable[..., Any]: ...
+
+
+class _Plan:
+    """What `memoize` was told, and what it counts; shared by a function and its bound methods."""
+
+    def __init__(self, cache: _Cache, binding: Binding, namespace: str, options: dict[str, Any]) -> None:
+        self.cache = cache
+        self.binding = binding
+        self.namespace = namespace
+        self.options = options
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._computed = 0
+
+    def count(self, *, computed: bool) -> None:
+        with self._lock:
+            self._calls += 1
+            self._computed += computed
+
+    def info(self) -> CacheInfo:
+        with self._lock:
+            return CacheInfo(hits=self._calls - self._computed, misses=self._computed)
+
+
+class _Base(Generic[P, R]):
+    """A decorated function of either kind."""
+
+    def __init__(self, function: Callable[P, Any], plan: _Plan, bound: tuple[Any, ...] = ()) -> None:
+        self.__wrapped__ = function
+        self._plan = plan
+        self._bound = bound
+        functools.update_wrapper(self, function)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """A method: what is decorated in a class is called with the instance first."""
+        if instance is None:
+            return self
+        return type(self)(self.__wrapped__, self._plan, (*self._bound, instance))
+
+    def cache_info(self) -> CacheInfo:
+        """How many calls were answered without running the function, and how many ran it; failures count as neither."""
+        return self._plan.info()
+
+    def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        query, scope = self._plan.binding.request((*self._bound, *args), kwargs)
+        return query, {"namespace": self._plan.namespace, "scope": scope}
+
+
+class Memoized(_Base[P, R]):
+    """A function whose calls are answered from a `SemanticCache`."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._call(args, kwargs, bypass=False)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function and replace what is stored for this call."""
+        return self._call(args, kwargs, bypass=True)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what is stored for this very call; whether there was anything."""
+        query, identity = self._request(args, kwargs)
+        return bool(self._plan.cache.delete(query, **identity))
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, bypass: bool) -> R:
+        query, identity = self._request(args, kwargs)
+        computed = False
+
+        def compute(_query: str) -> Any:
+            nonlocal computed
+            computed = True
+            return self.__wrapped__(*self._bound, *args, **kwargs)
+
+        value = self._plan.cache.get_or_compute(query, compute, bypass=bypass, **identity, **self._plan.options)
+        self._plan.count(computed=computed)
+        return cast("R", value)
+
+
+class AsyncMemoized(_Base[P, R]):
+    """A function whose calls are answered from an `AsyncSemanticCache`; they are awaited, whatever it was."""
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._call(args, kwargs, bypass=False)
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function and replace what is stored for this call."""
+        return await self._call(args, kwargs, bypass=True)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove what is stored for this very call; whether there was anything."""
+        query, identity = self._request(args, kwargs)
+        return bool(await self._plan.cache.delete(query, **identity))
+
+    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, bypass: bool) -> R:
+        query, identity = self._request(args, kwargs)
+        computed = False
+
+        def compute(_query: str) -> Any:
+            nonlocal computed
+            computed = True
+            return self.__wrapped__(*self._bound, *args, **kwargs)
+
+        async def compute_awaited(query: str) -> Any:
+            return await compute(query)
+
+        chosen = compute_awaited if inspect.iscoroutinefunction(self.__wrapped__) else compute
+        value = await self._plan.cache.get_or_compute(query, chosen, bypass=bypass, **identity, **self._plan.options)
+        self._plan.count(computed=computed)
+        return cast("R", value)
+
+
+class _Decorator:
+    def __init__(
+        self,
+        cache: _Cache,
+        *,
+        query: str | Callable[..., str] | None,
+        namespace: str,
+        scope: Scope,
+        ignore: Sequence[str],
+        **options: Any,
+    ) -> None:
+        self._cache = cache
+        self._query = query
+        self._namespace = namespace
+        self._scope = scope
+        self._ignore = ignore
+        self._options = options
+
+    def _plan(self, function: Callable[..., Any]) -> _Plan:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function!r} is a generator; memoize a function that returns the whole result")
+        binding = Binding(function, query=self._query, ignore=self._ignore, scope=self._scope)
+        return _Plan(self._cache, binding, self._namespace, self._options)
+
+
+class Memoize(_Decorator):
+    """What `SemanticCache.memoize` returns: a decorator of functions."""
+
+    def __call__(self, function: Callable[P, R]) -> Memoized[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is a coroutine function; memoize it with an AsyncSemanticCache")
+        return Memoized(function, self._plan(function))
+
+
+class AsyncMemoize(_Decorator):
+    """What `AsyncSemanticCache.memoize` returns: a decorator of coroutine functions and of functions."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]]) -> AsyncMemoized[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> AsyncMemoized[P, R]: ...
+
+    def __call__(self, function: Callable[P, Any]) -> AsyncMemoized[P, Any]:
+        return AsyncMemoized(function, self._plan(function))
+
+
+T = TypeVar("T", bound=type)
+
+
+def documented_like(model: type) -> Callable[[T], T]:
+    """Copy the docstrings of *model* to the class and the methods of the same name, so that they cannot drift apart."""
+
+    def document(twin: T) -> T:
+        twin.__doc__ = model.__doc__
+        for name, member in vars(twin).items():
+            original = getattr(model, name.replace("__a", "__", 1), None)
+            if getattr(member, "__doc__", None) is None and original is not None and not name.startswith("_"):
+                target = member if not isinstance(member, property) else None
+                if target is not None:
+                    target.__doc__ = original.__doc__
+        return twin
+
+    return document
