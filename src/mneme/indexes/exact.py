@@ -21,6 +21,7 @@ from mneme.ports import Matches, Matrix, VectorDType
 __all__ = ["ExactIndex"]
 
 _ENTRY_BYTES = 120  # of the id, the position and the tuple around it; the table itself is measured
+_SPARSE_BYTES = 512  # of the table for each id in it: four times what a table of half its size would take, or more
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
 
 
@@ -159,6 +160,8 @@ class _Contents:
             removed = self._locate(map(operator.index, ids))
             self._discard(removed, alone)
             self._tidy(removed)
+            if sys.getsizeof(self.places) > _SPARSE_BYTES * (len(self.places) + 1):
+                self.places = dict(self.places)  # a dict never shrinks by itself
             return sum(map(len, removed.values()))
 
     def search(self, partition: bytes, queries: Matrix, floor: float, k: int) -> list[Matches]:

@@ -371,7 +371,7 @@ class IndexContract:
             try:
                 for turn in range(150):
                     for kind, name in ((replaced, b"one"), (moving, _NAMES[turn % 2]), (coming, b"one")):
-                        ids = rng.choice(kind, 1 + turn % 3, replace=False)
+                        ids = rng.permutation(kind)[: 1 + turn % 3 if turn % 4 else each]
                         index.add(ids.tolist(), [name] * len(ids), vectors[ids, rng.integers(versions, size=len(ids))])
                     index.remove(rng.choice(coming, 3).tolist())
             finally:

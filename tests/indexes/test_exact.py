@@ -1,0 +1,246 @@
+"""What is special to the exact index: its memory, its snapshots, and numbers that do not depend on the batch."""
+
+import numpy as np
+import pytest
+
+from mneme.indexes import ExactIndex, _quantise, _scan
+from mneme.indexes._partition import Partition
+
+
+def _units(count, dim, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((count, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def opened():
+    indexes = []
+
+    def make(dim, dtype="float32"):
+        index = ExactIndex()
+        index.open(dim, dtype)
+        indexes.append(index)
+        return index
+
+    yield make
+    for index in indexes:
+        index.close()
+
+
+def _found(index, partition, query, k=10**6):
+    (found,) = index.search(partition, query.reshape(1, -1), floor=-1.0, k=k)
+    return dict(zip(found.ids.tolist(), found.similarities.tolist(), strict=True))
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "row_bytes"), [("float32", 4 * 96 + 8), ("float16", 2 * 96 + 12), ("int8", 96 + 16)])
+def test_a_bulk_load_takes_what_its_rows_take(opened, dtype, row_bytes):
+    index = opened(96, dtype)
+    index.add(range(5000), [b"p"] * 5000, _units(5000, 96))
+    assert index._contents._partitions[b"p"].nbytes == 5000 * row_bytes
+    assert 5000 * row_bytes < index.memory_bytes() < 5000 * (row_bytes + 250)
+
+
+def test_memory_is_given_back_when_most_rows_are_removed(opened):
+    index = opened(64)
+    before = index.memory_bytes()
+    index.add(range(20_000), [b"p"] * 20_000, _units(20_000, 64))
+    full = index.memory_bytes()
+    assert index.remove(range(100, 20_000)) == 19_900
+    assert index.memory_bytes() < full / 20
+    assert sorted(_found(index, b"p", _units(1, 64))) == list(range(100))
+    index.remove(range(100))
+    assert index.memory_bytes() < before + 1000
+
+
+def test_an_emptied_partition_disappears_and_may_come_back(opened):
+    index = opened(3)
+    index.add([1, 2], [b"a", b"b"], _units(2, 3))
+    index.remove([1])
+    assert list(index._contents._partitions) == [b"b"]
+    index.add([2], [b"a"], _units(1, 3))
+    assert list(index._contents._partitions) == [b"a"]
+    assert list(_found(index, b"a", _units(1, 3))) == [2]
+
+
+def test_a_thousand_partitions_of_a_hundred_rows_take_what_they_hold(opened):
+    index = opened(16)
+    names = [b"%d" % number for number in range(1000)]
+    rows = _units(1000, 16)
+    for turn in range(100):  # one row each at a time: every partition grows by itself
+        index.add(range(turn * 1000, turn * 1000 + 1000), names, rows)
+    held = sum(partition.nbytes for partition in index._contents._partitions.values())
+    assert held <= 1.5 * 100_000 * (16 * 4 + 8)
+    assert len(_found(index, names[7], rows[0])) == 100
+
+
+def test_growing_row_by_row_copies_each_row_three_times_at_the_most(monkeypatch):
+    copied = []
+    resize = Partition._resize
+    monkeypatch.setattr(Partition, "_resize", lambda self, size: (copied.append(len(self)), resize(self, size)))
+    rows = _units(1, 2)
+    partition = Partition((rows,))
+    for number in range(5000):
+        partition.extend(np.array([number]), (rows,))
+    assert sum(copied) <= 3 * 5000
+    assert partition.capacity <= 1.5 * 5000
+    copied.clear()
+    for number in range(4999, -1, -1):
+        partition.discard(np.array([number]))
+        partition.tidy()
+    assert sum(copied) <= 5000
+    assert partition.capacity <= 4
+
+
+def test_replacing_every_row_needs_no_more_room(opened):
+    index = opened(8)
+    for seed in range(3):
+        index.add(range(100), [b"p"] * 100, _units(100, 8, seed))
+        assert index._contents._partitions[b"p"].capacity == 100
+    assert _found(index, b"p", _units(100, 8, 2)[5], k=1) == {5: pytest.approx(1, abs=1e-6)}
+
+
+# --- snapshots -------------------------------------------------------------------------------------------------------
+
+
+def test_adding_rows_waits_for_no_search_and_changes_nothing_under_it(opened):
+    index = opened(4)
+    rows = _units(50, 4)
+    index.add(range(10), [b"p"] * 10, rows[:10])
+    partition = index._contents._partitions[b"p"]
+    with partition.gate.shared():  # a search under way
+        ids, held = partition.published
+        index.add(range(10, 50), [b"p"] * 40, rows[10:])
+        assert ids.tolist() == list(range(10))
+        assert np.array_equal(held, rows[:10])
+        assert len(_found(index, b"p", rows[0])) == 50
+
+
+def test_a_change_in_one_partition_does_not_bar_the_others(opened):
+    index = opened(4)
+    index.add([1, 2], [b"a", b"b"], _units(2, 4))
+    with index._contents._partitions[b"a"].gate.exclusive():
+        assert list(_found(index, b"b", _units(1, 4))) == [2]
+        index.add([2, 3], [b"b", b"a"], _units(2, 4))
+        assert index.remove([2]) == 1
+
+
+def test_a_row_is_replaced_or_moved_behind_closed_gates(opened, monkeypatch):
+    index = opened(4)
+    index.add([1, 2, 3], [b"a", b"a", b"b"], _units(3, 4))
+    held = dict(index._contents._partitions)
+    seen = []
+    extend = Partition.extend
+
+    def watched(self, ids, columns):
+        seen.append((held[b"a"].gate._room.locked(), held[b"b"].gate._room.locked()))
+        return extend(self, ids, columns)
+
+    monkeypatch.setattr(Partition, "extend", watched)
+    index.add([1], [b"a"], _units(1, 4))
+    index.add([2], [b"b"], _units(1, 4))
+    index.add([4], [b"a"], _units(1, 4))
+    assert seen == [(True, False), (True, False), (False, False)]
+
+
+def test_without_memory_for_one_partition_nothing_is_added_to_any(opened, monkeypatch):
+    index = opened(4)
+    index.add([1, 2], [b"a", b"a"], _units(2, 4))
+    before = _found(index, b"a", _units(1, 4))
+    reserve = Partition.reserve
+    calls = []
+
+    def failing(self, more):
+        calls.append(more)
+        if len(calls) == 2:
+            raise MemoryError
+        reserve(self, more)
+
+    monkeypatch.setattr(Partition, "reserve", failing)
+    with pytest.raises(MemoryError):
+        index.add([1, 3, 4], [b"b", b"a", b"c"], _units(3, 4, seed=1))
+    monkeypatch.undo()
+    assert index.size() == 2
+    assert _found(index, b"a", _units(1, 4)) == before
+    assert not _found(index, b"b", _units(1, 4))
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def test_similarities_do_not_depend_on_the_batch_or_on_how_it_is_cut(opened, monkeypatch):
+    index = opened(384)
+    rows = _units(1500, 384)
+    near = rows + 0.02 * _units(1500, 384, seed=1)
+    queries = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)[:40]
+    index.add(range(1500), [b"p"] * 1500, rows)
+
+    def answers(size):
+        return [
+            (found.ids.tolist(), found.similarities.tolist())
+            for start in range(0, 40, size)
+            for found in index.search(b"p", queries[start : start + size], floor=0.0, k=20)
+        ]
+
+    alone = answers(1)
+    assert answers(40) == answers(7) == alone
+    monkeypatch.setattr(_scan, "_PRODUCTS_AT_ONCE", 4000)
+    assert answers(40) == alone
+
+
+def test_among_thousands_of_equal_vectors_the_lowest_ids_win(opened, monkeypatch):
+    monkeypatch.setattr(_quantise, "_BLOCK_NUMBERS", 4000)
+    index = opened(8)
+    ids = np.random.default_rng(0).permutation(3000).tolist()
+    index.add(ids, [b"p"] * 3000, np.repeat(_units(1, 8), 3000, axis=0))
+    assert list(_found(index, b"p", _units(1, 8), k=5)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_a_quantised_search_returns_few_rows_that_cannot_win(opened, dtype):
+    index = opened(128, dtype)
+    rows = _units(2000, 128)
+    index.add(range(2000), [b"p"] * 2000, rows)
+    (found,) = index.search(b"p", rows[:1], floor=0.85, k=5)
+    assert found.ids.tolist() == [0]
+    (found,) = index.search(b"p", rows[:1], floor=-1.0, k=5)
+    assert 5 <= len(found.ids) <= 15
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_an_index_that_was_not_opened_says_so():
+    with pytest.raises(RuntimeError, match="call open"):
+        ExactIndex().size()
+
+
+def test_what_is_no_unit_vector_is_named_with_its_row(opened):
+    index = opened(2)
+    for row, message in (
+        ([0, 0], "row 1 has length 0"),
+        ([3, 4], "row 1 has length 5"),
+        ([np.nan, 0], "row 1 holds NaN"),
+        ([3e38, 3e38], "row 1 has length"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            index.add([1, 2], [b"p", b"p"], np.array([[1, 0], row], np.float32))
+    with pytest.raises(ValueError, match=r"float32 of shape \(n, 2\), not float64 of shape \(1, 3\)"):
+        index.add([1], [b"p"], np.ones((1, 3)))
+    assert index.size() == 0
+
+
+def test_wrong_types_are_named(opened):
+    index = opened(2)
+    good = np.array([[1, 0]], np.float32)
+    with pytest.raises(TypeError, match="not str: 'p'"):
+        index.add([1], ["p"], good)
+    with pytest.raises(TypeError, match="float"):
+        index.add([1.5], [b"p"], good)
+    with pytest.raises(TypeError, match="not list"):
+        index.add([1], [b"p"], [[1.0, 0.0]])
+    with pytest.raises(TypeError):
+        index.remove(["1"])
+    assert index.size() == 0
