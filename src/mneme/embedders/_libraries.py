@@ -93,13 +93,14 @@ def _sentence_transformers(obj: Any) -> Recipe:
 def _refuse_too_long(obj: Any, texts: list[str]) -> None:
     """Raise `InputTooLongError` where sentence-transformers would cut off without a word."""
     window = getattr(obj, "max_seq_length", None)
-    tokenizer = getattr(obj, "tokenizer", None)
+    tokenizer: Any = getattr(obj, "tokenizer", None)
     if not callable(tokenizer) or not isinstance(window, (int, float)) or not math.isfinite(window):
         return
+    tokenize: Callable[..., Any] = tokenizer
     prompts = getattr(obj, "prompts", None) or {}
     prompt = prompts.get(getattr(obj, "default_prompt_name", None)) or ""
     for text in texts:
-        tokens = len(tokenizer(prompt + text, truncation=False, verbose=False)["input_ids"])
+        tokens = len(tokenize(prompt + text, truncation=False, verbose=False)["input_ids"])
         if tokens > window:
             raise InputTooLongError(f"the text has {tokens} tokens; {_kind(obj)} would cut it off after {window}")
 
@@ -168,11 +169,11 @@ def _fastembed(obj: Any) -> Recipe:
 
 def _refuse_cut_off(obj: Any, texts: list[str]) -> None:
     """Raise `InputTooLongError` where the tokenizer of fastembed, which is set to cut off, does so."""
-    tokenizer = getattr(getattr(obj, "model", None), "tokenizer", None)
+    tokenizer: Any = getattr(getattr(obj, "model", None), "tokenizer", None)
     if not _has(tokenizer, "encode"):
         return
     for text in texts:
-        encoding = tokenizer.encode(text)  # type: ignore[union-attr]  # it has the method: that was the question
+        encoding = tokenizer.encode(text)
         if getattr(encoding, "overflowing", None):
             raise InputTooLongError(f"the text is longer than the {len(encoding.ids)} tokens that {_kind(obj)} takes")
 

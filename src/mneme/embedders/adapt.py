@@ -89,7 +89,7 @@ def _agreed(given: int | None, known: int | None, source: str) -> int | None:
 
 def _from_function(obj: Any, fingerprint: str | None, dim: int | None) -> Embedder | AsyncEmbedder:
     method = getattr(obj, "embed", None)
-    function = method if callable(method) else obj
+    function: Any = method if callable(method) else obj
     if not callable(function):
         raise TypeError(
             f"cannot make an embedder of {type(obj).__name__}; pass a function from text to vector, an object with "
@@ -112,7 +112,7 @@ def _from_function(obj: Any, fingerprint: str | None, dim: int | None) -> Embedd
             f"{source} is a coroutine function: it cannot be asked how long its vectors are outside its event loop. "
             f"Pass dim=, such as dim=1536"
         )
-    return _Awaited(function, source, name, known)
+    return _Awaited(cast("Callable[[str], Awaitable[Any]]", function), source, name, known)
 
 
 class _Adapted:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
-import functools
 import os
 import threading
 import weakref
@@ -64,8 +63,9 @@ class OffloadedEmbedder(Wrapper):
             pool.shutdown(wait=True, cancel_futures=True)
 
     async def _offload(self, function: Callable[[Any], _T], argument: Any) -> _T:
-        call = functools.partial(contextvars.copy_context().run, function, argument)
-        return await asyncio.get_running_loop().run_in_executor(self._threads(), call)
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads(), lambda: context.run(function, argument))
 
     def _threads(self) -> concurrent.futures.ThreadPoolExecutor:
         with self._lock:

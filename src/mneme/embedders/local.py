@@ -134,7 +134,10 @@ def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 def _find() -> Path:
     """The model file in the installed package, which is not imported: it is data."""
-    spec = importlib.util.find_spec(_PACKAGE)
+    try:
+        spec = importlib.util.find_spec(_PACKAGE)
+    except ImportError:  # an import hook that forbids it
+        spec = None
     if spec is None or spec.origin is None:
         raise ImportError(f"LocalEmbedder needs a model that is not installed; run: {_INSTALL}", name=_PACKAGE)
     return Path(spec.origin).parent / "model.onnx"
