@@ -1,1 +1,65 @@
 """A semantic cache: remembers an expensive result and gives it back whenever a later input means the same thing."""
+
+from mneme._rules.confidence import half_life
+from mneme.async_cache import AsyncSemanticCache
+from mneme.cache import SemanticCache
+from mneme.embedders.adapt import as_embedder
+from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
+from mneme.errors import (
+    CacheClosedError,
+    CheckpointError,
+    CorruptCacheError,
+    EmbedderDimensionError,
+    EmbedderMismatchError,
+    IndexBackendUnavailableError,
+    InputTooLongError,
+    MnemeError,
+    MultiProcessLockError,
+    NamespaceQuotaExceededError,
+    QuantizationError,
+    SchemaMigrationError,
+    StoreBackendError,
+)
+from mneme.ports import AsyncEmbedder, AsyncStore, Codec, Embedder, Index, Store
+from mneme.stores import MemoryStore, SQLiteStore
+from mneme.types import CacheInfo, Candidate, Entry, Explanation, Health, Hit, Stats
+
+__all__ = [
+    "AsyncEmbedder",
+    "AsyncSemanticCache",
+    "AsyncStore",
+    "CacheClosedError",
+    "CacheInfo",
+    "Candidate",
+    "CheckpointError",
+    "Codec",
+    "CorruptCacheError",
+    "Embedder",
+    "EmbedderDimensionError",
+    "EmbedderMismatchError",
+    "Entry",
+    "Explanation",
+    "Health",
+    "Hit",
+    "Index",
+    "IndexBackendUnavailableError",
+    "InputTooLongError",
+    "MemoryStore",
+    "MnemeError",
+    "MultiProcessLockError",
+    "NamespaceQuotaExceededError",
+    "QuantizationError",
+    "SQLiteStore",
+    "SchemaMigrationError",
+    "SemanticCache",
+    "Stats",
+    "Store",
+    "StoreBackendError",
+    "__version__",
+    "as_embedder",
+    "half_life",
+    "to_async_embedder",
+    "to_sync_embedder",
+]
+
+__version__ = "0.1.0"

@@ -1,11 +1,11 @@
-"""The async face: the verbs of `SemanticCache`, awaited. Their documentation is copied from there, so it cannot differ."""
+"""The async face: the verbs of `SemanticCache`, awaited, with its documentation, which is copied and cannot differ."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any
+from types import FunctionType, TracebackType
+from typing import Any, TypeVar
 
 from mneme._assemble import assemble
 from mneme._engine import maintain, verbs
@@ -16,13 +16,32 @@ from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL
 from mneme._rules.keys import Scope
 from mneme._runtime.tasks import TaskRuntime
+from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
 
+C = TypeVar("C", bound="AsyncSemanticCache")
 
-@documented_like(SemanticCache)
-class AsyncSemanticCache:
+
+def _documented(twin: type[C]) -> type[C]:
+    """Give the class and its public members the docstrings of their namesakes on the blocking face."""
+    twin.__doc__ = f"{SemanticCache.__doc__}{_DIFFERENCE}"
+    for name, member in vars(twin).items():
+        if not name.startswith("_") and isinstance(member, FunctionType):
+            member.__doc__ = getattr(SemanticCache, name).__doc__
+    return twin
+
+
+_DIFFERENCE = """
+    On this face every verb is awaited. The cache is opened by `async with` or by the first verb, which then raises
+    what opening raises. What blocks runs on worker threads; an exact hit from memory is answered without one. A write
+    that has begun is finished even if its task is cancelled.
+    """
+
+
+@_documented
+class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -227,23 +246,22 @@ class AsyncSemanticCache:
             hit = self._core.peek(query, namespace, scope)
             if hit is not None:
                 return hit.response
-        return await (
-            verbs.get_or_compute(
-                self._core,
-                query,
-                compute,
-                embedding=embedding,
-                namespace=namespace,
-                scope=scope,
-                similarity_threshold=similarity_threshold,
-                bypass=bypass,
-                metadata=metadata,
-                tags=tags,
-                lifetime=Lifetime(ttl, jitter, stale_ttl),
-                stale_on_error=stale_on_error,
-                single_flight=single_flight,
-            )
-        ).value
+        got = await verbs.get_or_compute(
+            self._core,
+            query,
+            compute,
+            embedding=embedding,
+            namespace=namespace,
+            scope=scope,
+            similarity_threshold=similarity_threshold,
+            bypass=bypass,
+            metadata=metadata,
+            tags=tags,
+            lifetime=Lifetime(ttl, jitter, stale_ttl),
+            stale_on_error=stale_on_error,
+            single_flight=single_flight,
+        )
+        return got.value
 
     def memoize(
         self,
@@ -323,6 +341,7 @@ class AsyncSemanticCache:
 
     @property
     def similarity_threshold(self) -> float:
+        """The least cosine similarity of a hit on the semantic layer."""
         return self._core.threshold
 
     def set_similarity_threshold(self, threshold: float) -> None:
@@ -332,7 +351,8 @@ class AsyncSemanticCache:
     async def close(self) -> None:
         await maintain.close(self._core)
 
-    async def __aenter__(self) -> AsyncSemanticCache:
+    async def __aenter__(self: C) -> C:
+        await maintain.ready(self._core)
         return self
 
     async def __aexit__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from mneme._assemble import assemble
 from mneme._engine import maintain, verbs
@@ -20,6 +20,8 @@ from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
+
+C = TypeVar("C", bound="SemanticCache")
 
 
 class SemanticCache:
@@ -581,7 +583,7 @@ class SemanticCache:
         """Write what is pending and let go of everything. Again is harmless."""
         complete(maintain.close(self._core))
 
-    def __enter__(self) -> SemanticCache:
+    def __enter__(self: C) -> C:
         return self
 
     def __exit__(

@@ -54,7 +54,7 @@ class _Base(Generic[P, R]):
         self.__wrapped__ = function
         self._plan = plan
         self._bound = bound
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """A method: what is decorated in a class is called with the instance first."""
@@ -177,22 +177,3 @@ class AsyncMemoize(_Decorator):
 
     def __call__(self, function: Callable[P, Any]) -> AsyncMemoized[P, Any]:
         return AsyncMemoized(function, self._plan(function))
-
-
-T = TypeVar("T", bound=type)
-
-
-def documented_like(model: type) -> Callable[[T], T]:
-    """Copy the docstrings of *model* to the class and the methods of the same name, so that they cannot drift apart."""
-
-    def document(twin: T) -> T:
-        twin.__doc__ = model.__doc__
-        for name, member in vars(twin).items():
-            original = getattr(model, name.replace("__a", "__", 1), None)
-            if getattr(member, "__doc__", None) is None and original is not None and not name.startswith("_"):
-                target = member if not isinstance(member, property) else None
-                if target is not None:
-                    target.__doc__ = original.__doc__
-        return twin
-
-    return document
