@@ -14,6 +14,9 @@ from mneme.ports import Matrix, Record, Vector
 __all__ = ["Place", "blob_of", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of"]
 
 
+_STORED = np.dtype("<f4")
+
+
 class Place(NamedTuple):
     """What a row of `partitions` says."""
 
@@ -80,7 +83,7 @@ def blob_of(vector: Vector | None, dim: int | None) -> bytes | None:
     """float32, little endian, whatever the machine."""
     if vector is None:
         return None
-    array = np.asarray(vector, dtype="<f4")
+    array = np.asarray(vector, dtype=_STORED)
     if array.shape != (dim,):
         raise EmbedderDimensionError(
             f"the vector has shape {array.shape}, the store holds "
@@ -93,11 +96,11 @@ def matrix_of(blobs: Sequence[bytes], dim: int) -> Matrix:
     joined = bytearray().join(blobs)  # writable, so that the array is
     if len(joined) != 4 * dim * len(blobs):
         raise CorruptCacheError(f"the store is damaged: a vector does not have dimension {dim}; `check` says which")
-    return np.frombuffer(joined, dtype="<f4").astype(np.float32, copy=False).reshape(len(blobs), dim)
+    return np.frombuffer(joined, dtype=_STORED).astype(np.float32, copy=False).reshape(len(blobs), dim)
 
 
 def _vector_of(blob: bytes) -> Vector:
-    return np.frombuffer(blob, dtype="<f4").astype(np.float32, copy=False)
+    return np.frombuffer(blob, dtype=_STORED).astype(np.float32, copy=False)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

@@ -18,14 +18,12 @@ APPLICATION_ID = 0x6D6E656D
 """The letters "mnem", at offset 68 of the file."""
 
 _VERSION_1 = (
-    # `floor` is a sequence number below which tombstones may have been dropped: no number at or below it is used again.
     """CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         fingerprint TEXT,
-        dim INTEGER,
-        floor INTEGER NOT NULL
+        dim INTEGER
     )""",
-    "INSERT INTO meta (id, floor) VALUES (1, 0)",
+    "INSERT INTO meta (id) VALUES (1)",
     """CREATE TABLE namespaces (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -68,7 +66,8 @@ _VERSION_1 = (
         removable_at REAL,
         size INTEGER NOT NULL
     )""",
-    "CREATE INDEX facts_accessed ON facts (accessed_at, namespace_id)",
+    # By namespace first: a quota is met without looking at other namespaces, and a global cap merges them.
+    "CREATE INDEX facts_accessed ON facts (namespace_id, accessed_at)",
     "CREATE INDEX facts_removable ON facts (removable_at) WHERE removable_at IS NOT NULL",
     """CREATE TABLE vectors (
         id INTEGER PRIMARY KEY REFERENCES entries (id),
@@ -81,6 +80,7 @@ _VERSION_1 = (
         PRIMARY KEY (tag, entry_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX tags_of_entry ON tags (entry_id)",
+    # The newest tombstone is never dropped, even if older ones should be: with it would go the highest number used.
     """CREATE TABLE tombstones (
         seq INTEGER PRIMARY KEY,
         id INTEGER NOT NULL,

@@ -25,6 +25,7 @@ __all__ = [
     "INSERT_VECTOR",
     "META",
     "MOVED",
+    "NAMESPACES",
     "PARTITION",
     "PARTITION_ID",
     "READ_ID",
@@ -77,12 +78,12 @@ BIND = "UPDATE meta SET fingerprint = ?, dim = ? WHERE fingerprint IS NULL"
 # Every number ever used is the id of an entry, the seq of a replaced one, or the seq of a tombstone.
 HIGH_WATER = """
 SELECT max(
-    (SELECT floor FROM meta),
     ifnull((SELECT max(id) FROM entries), 0),
     ifnull((SELECT max(seq) FROM entries WHERE seq > id), 0),
     ifnull((SELECT max(seq) FROM tombstones), 0)
 )"""
 
+NAMESPACES = "SELECT name FROM namespaces LIMIT ?"
 PARTITION = """
 SELECT p.digest, n.name, p.scope, n.id FROM partitions p JOIN namespaces n ON n.id = p.namespace_id WHERE p.id = ?"""
 PARTITION_ID = "SELECT id FROM partitions WHERE digest = ?"
@@ -147,15 +148,15 @@ ORDER BY n.name"""
 
 
 def selected_ids(selection: Selection, ids: str | None) -> tuple[str, list[Any]]:
-    """The query for the ids that *selection* means, least recent first if it has a limit, and its parameters.
+    """The query for rows of (access time, id) that *selection* means, in that order if it has a limit.
 
     *ids* is a JSON list: what `refs` and `tags` came down to, or `None` if neither is set.
     """
     conditions, parameters = _conditions(selection, ids)
+    query = f"SELECT f.accessed_at, f.id FROM facts f WHERE {conditions}"  # noqa: S608 - constants
     if selection.least_recent is None:
-        return f"SELECT f.id FROM facts f WHERE {conditions}", parameters  # noqa: S608 - constants
-    parameters.append(max(selection.least_recent, 0))
-    return f"SELECT f.id FROM facts f WHERE {conditions} ORDER BY f.accessed_at, f.id LIMIT ?", parameters  # noqa: S608 - constants
+        return query, parameters
+    return f"{query} ORDER BY f.accessed_at, f.id LIMIT ?", [*parameters, max(selection.least_recent, 0)]
 
 
 def scan_of(selection: Selection, ids: str | None, *, after: int, limit: int, vectors: bool) -> tuple[str, list[Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from mneme.ports import Record, Ref, Removed, Selection, Usage, Written
@@ -16,6 +19,8 @@ __all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "wr
 
 _LARGEST = 2**63 - 1
 """SQLite's largest integer: a larger one can name no entry."""
+_MERGED = 64
+"""Up to so many namespaces are merged by access time."""
 
 
 def write_records(
@@ -75,8 +80,7 @@ def _write_beside(
 
 
 def delete_selected(connection: sqlite3.Connection, places: Places, selection: Selection) -> list[Removed]:
-    query, parameters = sql.selected_ids(selection, chosen_ids(connection, selection))
-    ids = [row[0] for row in connection.execute(query, parameters).fetchall()]
+    ids = _selected(connection, selection)
     if not ids:
         return []
     listed = json.dumps(ids)
@@ -102,6 +106,23 @@ def add_usage(connection: sqlite3.Connection, usage: Usage) -> None:
             for name, c in usage.counters.items()
         ],
     )
+
+
+def _selected(connection: sqlite3.Connection, selection: Selection) -> list[int]:
+    chosen = chosen_ids(connection, selection)
+    if selection.least_recent is None or selection.namespace is not None:
+        return [entry_id for _, entry_id in connection.execute(*sql.selected_ids(selection, chosen)).fetchall()]
+    # The index by access time is per namespace. Merging what it gives reads few rows; with very many namespaces it is
+    # cheaper to sort.
+    names = connection.execute(sql.NAMESPACES, (_MERGED + 1,)).fetchall()
+    if len(names) > _MERGED:
+        return [entry_id for _, entry_id in connection.execute(*sql.selected_ids(selection, chosen)).fetchall()]
+    parts = [connection.execute(*sql.selected_ids(replace(selection, namespace=name), chosen)) for (name,) in names]
+    oldest = islice(heapq.merge(*parts), max(selection.least_recent, 0))
+    ids = [entry_id for _, entry_id in oldest]
+    for part in parts:
+        part.close()
+    return ids
 
 
 def chosen_ids(connection: sqlite3.Connection, selection: Selection) -> str | None:

@@ -7,12 +7,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, NoReturn, TypeVar
 
 import numpy as np
 
-from mneme.errors import CacheClosedError, EmbedderMismatchError, StoreBackendError
+from mneme.errors import CacheClosedError, EmbedderMismatchError, MnemeError, StoreBackendError
 from mneme.ports import (
     Change,
     Counters,
@@ -36,10 +36,11 @@ from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_se
 
 __all__ = ["SQLiteStore"]
 
+T = TypeVar("T")
+
 _OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 _READERS = 16
 _STATEMENTS = 256  # more than there are texts, so that none is ever prepared twice
-_WRITER_CACHE_KIB = 16_384  # a batch of 10,000 vectors spills from SQLite's 2 MB, and spilled pages are written twice
 _LOG_LIMIT = 64 * 2**20  # a log that one huge batch made longer than this is cut when it starts over
 
 
@@ -102,27 +103,11 @@ class SQLiteStore:
             )
         if self._closed:
             raise CacheClosedError(f"the store {self._path!r} was closed; make a new one")
-        with self._lock, self._translated():
-            made = False
-            if self._writer is None:
-                exists = files.inspect(
-                    self._path, len(schema.MIGRATIONS), lambda c: self._refuse_other(c, fingerprint, dim)
-                )
-                made = not exists and files.make(self._path)
+        with self._lock:
             try:
-                writer = self._writer or self._connect()
-                try:
-                    info = self._set_up(writer, fingerprint, dim)
-                except BaseException:
-                    if writer is not self._writer:
-                        writer.close()
-                    raise
-            except BaseException:
-                if made:
-                    files.remove(self._path)
-                raise
-            self._writer, self._dim, self._pid = writer, info.dim, os.getpid()
-            return info
+                return self._open(fingerprint, dim)
+            except sqlite3.Error as error:
+                raise self._meaning_of(error) from error
 
     def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         if len(refs) != 1:
@@ -140,7 +125,7 @@ class SQLiteStore:
             row = connection.execute(query, (ref,)).fetchone()
             return [None if row is None else record_of(row, self._places.get(connection, row[1]))]
         except sqlite3.Error as error:
-            raise meaning_of(error, self._path, closed=self._closed) from error
+            raise self._meaning_of(error) from error
         finally:
             self._readers.give(connection)
 
@@ -148,64 +133,66 @@ class SQLiteStore:
         self._require_writer()
         dim = self._dim
         blobs = [blob_of(record.vector, dim) for record in records]
-        with self._writing() as connection:
-            if not records:
-                return []
-            written, fresh = write_records(connection, self._places, records, blobs)
+        if not records:
+            return []
+        written, fresh = self._change(lambda connection: write_records(connection, self._places, records, blobs))
         if fresh:
             self._places.learn(fresh)
         return written
 
     def delete(self, selection: Selection) -> list[Removed]:
-        with self._writing() as connection:
-            return delete_selected(connection, self._places, selection)
+        return self._change(lambda connection: delete_selected(connection, self._places, selection))
 
     def record(self, usage: Usage) -> None:
-        with self._writing() as connection:
-            add_usage(connection, usage)
+        self._change(lambda connection: add_usage(connection, usage))
 
     def scan(self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False) -> list[Record]:
         if selection.least_recent is not None:
             raise ValueError("least_recent is for delete: a scan goes by id")
-        with self._reading() as connection:
-            query, parameters = sql.scan_of(
-                selection, chosen_ids(connection, selection), after=after, limit=limit, vectors=vectors
-            )
+
+        def scanned(connection: sqlite3.Connection) -> list[Record]:
+            ids = chosen_ids(connection, selection)
+            query, parameters = sql.scan_of(selection, ids, after=after, limit=limit, vectors=vectors)
             rows = connection.execute(query, parameters).fetchall()
             return [record_of(row, self._places.get(connection, row[1])) for row in rows]
 
+        return self._look(scanned)
+
     def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
-        with self._reading() as connection:
+        def block(connection: sqlite3.Connection) -> VectorBlock:
             rows = connection.execute(sql.VECTORS, (after, max(limit, 0))).fetchall()
             if not rows:
                 return VectorBlock(np.empty(0, np.int64), [], np.empty((0, self._dim or 0), np.float32))
             ids, partitions, blobs = zip(*rows, strict=True)
             digests = self._places.digests(connection, partitions)
-        return VectorBlock(np.array(ids, np.int64), digests, matrix_of(blobs, self._dim or 0))
+            return VectorBlock(np.array(ids, np.int64), digests, matrix_of(blobs, self._dim or 0))
+
+        return self._look(block)
 
     def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
-        with self._reading() as connection:
-            rows = connection.execute(sql.CHANGES, {"since": since, "limit": max(limit, 0)}).fetchall()
+        window = {"since": since, "limit": max(limit, 0)}
+        rows = self._look(lambda connection: connection.execute(sql.CHANGES, window).fetchall())
         return [Change(seq, entry_id, key, bool(deleted)) for seq, entry_id, key, deleted in rows]
 
     def summary(self) -> list[NamespaceSummary]:
-        with self._reading() as connection:
-            rows = connection.execute(sql.SUMMARY).fetchall()
+        rows = self._look(lambda connection: connection.execute(sql.SUMMARY).fetchall())
         return [
             NamespaceSummary(name, entries, size, oldest, Counters(*counters))
             for name, entries, size, oldest, *counters in rows
         ]
 
     def check(self) -> list[str]:
-        with self._reading() as connection:
-            return inconsistencies(connection)
+        return self._look(inconsistencies)
 
     def compact(self) -> int:
-        with self._lock, self._translated():
+        with self._lock:
             writer = self._require_writer()
             before = self._bytes()
-            writer.execute("VACUUM")
-            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            try:
+                writer.execute("VACUUM")
+                writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise self._meaning_of(error) from error
             return max(before - self._bytes(), 0)
 
     def close(self) -> None:
@@ -217,7 +204,28 @@ class SQLiteStore:
                 with contextlib.suppress(sqlite3.Error):  # what was acknowledged is in the log; it is read next time
                     writer.close()
 
-    # --- connections -------------------------------------------------------------------------------------------------
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    def _open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        made = False
+        if self._writer is None:
+            known = len(schema.MIGRATIONS)
+            exists = files.inspect(self._path, known, lambda reader: self._refuse_other(reader, fingerprint, dim))
+            made = not exists and files.make(self._path)
+        try:
+            writer = self._writer or self._connect()
+            try:
+                info = self._set_up(writer, fingerprint, dim)
+            except BaseException:
+                if writer is not self._writer:
+                    writer.close()
+                raise
+        except BaseException:
+            if made:
+                files.remove(self._path)
+            raise
+        self._writer, self._dim, self._pid = writer, info.dim, os.getpid()
+        return info
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -239,19 +247,20 @@ class SQLiteStore:
         return connection
 
     def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> StoreInfo:
-        with _transaction(writer):
-            version = schema.bring_up_to_date(writer, schema.MIGRATIONS)
-            self._refuse_other(writer, fingerprint, dim)
+        def prepared(connection: sqlite3.Connection) -> StoreInfo:
+            version = schema.bring_up_to_date(connection, schema.MIGRATIONS)
+            self._refuse_other(connection, fingerprint, dim)
             if fingerprint is not None:
-                writer.execute(sql.BIND, (fingerprint, dim))
-            held = writer.execute(sql.META).fetchone()
-            seq = writer.execute(sql.HIGH_WATER).fetchone()[0]
+                connection.execute(sql.BIND, (fingerprint, dim))
+            held = connection.execute(sql.META).fetchone()
+            return StoreInfo(held[0], held[1], version, seq=connection.execute(sql.HIGH_WATER).fetchone()[0])
+
+        info = _in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
             self._use_log(writer)
             writer.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'full' else 'NORMAL'}")
-            writer.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
             writer.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
-        return StoreInfo(held[0], held[1], version, seq)
+        return info
 
     def _use_log(self, writer: sqlite3.Connection) -> None:
         """Switch to WAL mode. SQLite does not wait by itself for another process that is doing the same."""
@@ -279,19 +288,25 @@ class SQLiteStore:
                 "use the same embedder, embed it anew, or choose another path"
             )
 
-    def _require_writer(self) -> sqlite3.Connection:
-        if self._writer is None:
-            state = "was closed" if self._closed else "is not open; call open first"
-            raise CacheClosedError(f"the store {self._path!r} {state}")
-        self._refuse_fork()
-        return self._writer
+    # --- transactions ------------------------------------------------------------------------------------------------
 
-    def _refuse_fork(self) -> None:
-        if os.getpid() != self._pid:
-            raise StoreBackendError(
-                f"the store {self._path!r} was opened before this process forked, and SQLite connections do not "
-                "survive that: open the store in the child"
-            )
+    def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            connection = self._require_writer()
+            try:
+                return _in_transaction(connection, "BEGIN IMMEDIATE", work)
+            except sqlite3.Error as error:
+                raise self._meaning_of(error) from error
+
+    def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What *work* makes of one state of the store, which lasts as long as it takes."""
+        connection = self._take()
+        try:
+            return _in_transaction(connection, "BEGIN", work)
+        except sqlite3.Error as error:
+            raise self._meaning_of(error) from error
+        finally:
+            self._readers.give(connection)
 
     def _take(self) -> sqlite3.Connection:
         if os.getpid() != self._pid and self._pid:
@@ -299,68 +314,64 @@ class SQLiteStore:
         try:
             return self._readers.take()
         except sqlite3.Error as error:
-            raise meaning_of(error, self._path, closed=self._closed) from error
+            raise self._meaning_of(error) from error
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one state of the store for as long as it is held."""
-        connection = self._take()
-        try:
-            with self._translated(), _transaction(connection, "BEGIN"):
-                yield connection
-        finally:
-            self._readers.give(connection)
+    def _require_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            state = "was closed" if self._closed else "is not open; call open first"
+            raise CacheClosedError(f"the store {self._path!r} {state}")
+        if os.getpid() != self._pid:
+            self._refuse_fork()
+        return self._writer
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            connection = self._require_writer()
-            with _transaction(connection):
-                yield connection
+    def _refuse_fork(self) -> NoReturn:
+        raise StoreBackendError(
+            f"the store {self._path!r} was opened before this process forked, and SQLite connections do not survive "
+            "that: open the store in the child"
+        )
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise meaning_of(error, self._path, closed=self._closed) from error
+    def _meaning_of(self, error: sqlite3.Error) -> MnemeError:
+        return meaning_of(error, self._path, closed=self._closed)
 
     def _read_many(self, refs: Sequence[Ref], vectors: bool) -> list[Record | None]:  # noqa: FBT001 - private
         numbers, keys = split(refs)
-        found: dict[Ref, Record] = {}
-        with self._reading() as connection:
-            wanted: tuple[tuple[str, Sequence[Ref], Callable[[Record], Ref]], ...] = (
-                (sql.READ_IDS[vectors], numbers, lambda record: record.id),
-                (sql.READ_KEYS[vectors], keys, lambda record: record.key),
-            )
-            for query, values, name_of in wanted:
+
+        def found(connection: sqlite3.Connection) -> dict[Ref, Record]:
+            records: dict[Ref, Record] = {}
+            for query, values, name in ((sql.READ_IDS, numbers, "id"), (sql.READ_KEYS, keys, "key")):
                 for batch in batches(values):
-                    for row in connection.execute(query, batch).fetchall():
+                    for row in connection.execute(query[vectors], batch).fetchall():
                         record = record_of(row, self._places.get(connection, row[1]))
-                        found[name_of(record)] = record
-        return [found.get(ref) for ref in refs]
+                        records[getattr(record, name)] = record
+            return records
+
+        records = self._look(found)
+        return [records.get(ref) for ref in refs]
 
     def _bytes(self) -> int:
         return sum(files.size_of(self._path + suffix) for suffix in ("", "-wal"))
 
 
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """Commit what the block does, or roll all of it back, whatever ends it: an interrupt may come at any line."""
+def _in_transaction(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Commit what *work* does, or roll all of it back, whatever ends it: an interrupt may come at any line.
+
+    A function, not a context manager: nested ones were measured to add a tenth to a small write.
+    """
     try:
         if connection.in_transaction:  # an interrupt hit the roll-back itself
             connection.execute("ROLLBACK")
         connection.execute(begin)
-        yield
+        result = work(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
                 connection.execute("ROLLBACK")
         raise
+    return result
 
 
-def _checked_path(path: str | os.PathLike[str]) -> str:
+def _checked_path(path: object) -> str:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
