@@ -27,10 +27,11 @@ MAY_IMPORT = {
     # 5: a backend knows neither the engine nor another kind of backend
     "indexes": RULES,
     "stores": RULES,
-    # 6: both faces offer the decorator
+    # 6: both faces offer the decorator; the async one takes its documentation from the other
     "decorators": BACKENDS,
-    "cache": (*BACKENDS, "decorators"),
-    "async_cache": (*BACKENDS, "decorators"),
+    "_assemble": BACKENDS,
+    "cache": (*BACKENDS, "_assemble", "decorators"),
+    "async_cache": (*BACKENDS, "_assemble", "decorators", "cache"),
 }
 # 7: every other public unit. It uses what users use: `from mneme import ...` and the public modules, save these:
 SURFACE = "mneme"
