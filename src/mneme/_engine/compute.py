@@ -101,7 +101,8 @@ async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
         core.count_miss(ask.namespace, "not_stored")
         return Got(outcome.value() if outcome.value else None, computed=False)
     response = core.response_of(outcome.record)
-    hit = core.hit(outcome.record, response, layer="exact", similarity=1.0, confidence=1.0)
+    confidence = confidence_of(outcome.similarity, 0.0, core.options)
+    hit = core.hit(outcome.record, response, layer=outcome.layer, similarity=outcome.similarity, confidence=confidence)
     core.count_hit(hit, outcome.record)
     return Got(response, computed=False)
 
@@ -110,7 +111,8 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
     found = await _look(core, order, flight)
     if found.hit is not None and found.record is not None:
         core.count_hit(found.hit, found.record)
-        return Got(found.hit.response, computed=False), Outcome(record=found.record)
+        outcome = Outcome(record=found.record, layer=found.hit.layer, similarity=found.hit.similarity)
+        return Got(found.hit.response, computed=False), outcome
     core.count_miss(order.ask.namespace, found.reason)
     try:
         with core.flights.leading(flight):
@@ -144,7 +146,10 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
         if found.stale is not None:
             flight.stale = _stale_server(core, found)
         flight.looked.set()
-        if found.hit is not None or found.vector is None or order.single_flight == "exact":
+        if found.hit is not None or found.vector is None:
+            break
+        if order.single_flight == "exact":
+            flight.vector = found.vector  # it waits for no twin, but may be one
             break
         twin, holds = core.flights.twin(flight, found.vector, lambda s: _would_answer(core, ask, s), landings=landings)
         if twin is not None:

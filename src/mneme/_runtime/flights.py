@@ -17,6 +17,7 @@ import numpy as np
 
 from mneme._runtime.contract import Runtime
 from mneme.ports import Record, Vector
+from mneme.types import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Outcome:
     """Makes the value anew for every waiter, so that callers share nothing they could change."""
     record: Record | None = None
     """The entry that it was found in, or became."""
+    layer: Layer = "exact"
+    similarity: float = 1.0
     error: Exception | None = None
 
 

@@ -12,6 +12,8 @@ FLUSH_COUNT = 1000
 """So many access times are worth a transaction of their own."""
 FLUSH_SECONDS = 60.0
 """What is pending is written after so long, if anything writes or misses at all."""
+PAUSE_SECONDS = 1.0
+"""The least time between two flushes that nobody asked for, so that a store that fails is not tried at every miss."""
 
 
 @dataclass(slots=True)
@@ -103,9 +105,10 @@ class UsageLog:
 
     def is_due(self, now: float) -> bool:
         """Whether enough has gathered, or for long enough, to be written."""
-        return len(self._accessed) >= FLUSH_COUNT or (
-            now - self._flushed_at >= FLUSH_SECONDS and bool(self._accessed or self._pending)
-        )
+        pause = now - self._flushed_at
+        if len(self._accessed) >= FLUSH_COUNT:
+            return pause >= PAUSE_SECONDS
+        return pause >= FLUSH_SECONDS and bool(self._accessed or self._pending)
 
     def take(self, now: float) -> Usage | None:
         """What is pending, handed over for writing; `None` when nothing is. A failed write gives it back."""
