@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "mneme"
 
 # Each unit (a module or package right under `mneme`) and the other units it may import.
-CONTRACTS = ("errors", "types", "ports")
+CONTRACTS = ("errors", "types", "records", "ports")
 RULES = (*CONTRACTS, "_rules")
 MACHINERY = (*RULES, "_runtime", "_engine")
 BACKENDS = (*MACHINERY, "indexes", "stores")
@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "errors": (),
     "types": (),
     # 2
-    "ports": ("errors", "types"),
+    "records": (),
+    "ports": ("errors", "types", "records"),
     # 3
     "_rules": CONTRACTS,
     # 4: flows stand on the runtime, never the other way round
