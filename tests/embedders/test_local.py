@@ -60,13 +60,14 @@ def test_an_empty_batch_has_no_rows(embedder):
 
 
 def test_batches_hold_every_text_once_and_pad_little():
-    rows = [[0] * length for length in [3, 250, 4, 11, 12, 3, 100, 108, 109] + [20] * 70]
+    rows = [[0] * length for length in [3, 256, 256, 256, 4, 11, 12, 3, 100, 108, 109] + [20] * 70 + [5] * 70]
     batches = list(local._batches(rows))
     assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
     assert max(map(len, batches)) == 32
     for batch in batches:
         lengths = [len(rows[number]) for number in batch]
         assert max(lengths) - min(lengths) <= 8
+        assert max(lengths) * len(batch) <= 512
 
 
 def test_a_text_that_fills_the_window_passes_and_one_token_more_does_not(embedder):
