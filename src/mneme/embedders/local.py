@@ -29,7 +29,7 @@ _WINDOW = 256
 
 _BATCH = 32
 _BATCH_TOKENS = 512
-"""Padding included. More at once is no faster, but takes memory that the runtime then keeps: 0.7 GB for 32 long texts."""
+"""Padding included. More is no faster, but takes memory that the runtime then keeps: 0.7 GB for 32 long texts."""
 _PADDING = 8
 """A batch holds texts whose lengths differ by at most so many tokens: padding is computed like any token."""
 
