@@ -213,7 +213,7 @@ class SQLiteStore:
             exists = files.inspect(self._path, known, lambda reader: self._refuse_other(reader, fingerprint, dim))
             made = not exists and files.make(self._path)
         try:
-            writer = self._writer or self._connect()
+            writer = self._writer or self._connect_writer()
             try:
                 info = self._set_up(writer, fingerprint, dim)
             except BaseException:
@@ -239,6 +239,11 @@ class SQLiteStore:
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
 
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'full' else 'NORMAL'}")
+        return connection
+
     def _connect_reader(self) -> sqlite3.Connection:
         if self._writer is None:
             raise CacheClosedError(f"the store {self._path!r} is not open; call open first")
@@ -258,7 +263,6 @@ class SQLiteStore:
         info = _in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
             self._use_log(writer)
-            writer.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'full' else 'NORMAL'}")
             writer.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         return info
 
