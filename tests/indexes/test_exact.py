@@ -1,9 +1,11 @@
 """What is special to the exact index: its memory, its snapshots, and numbers that do not depend on the batch."""
 
+import threading
+
 import numpy as np
 import pytest
 
-from mneme.indexes import ExactIndex, _quantise, _scan
+from mneme.indexes import ExactIndex, _contents, _quantise, _scan
 from mneme.indexes._partition import Partition
 
 
@@ -125,6 +127,20 @@ def test_a_change_in_one_partition_does_not_bar_the_others(opened):
         assert list(_found(index, b"b", _units(1, 4))) == [2]
         index.add([2, 3], [b"b", b"a"], _units(2, 4))
         assert index.remove([2]) == 1
+
+
+def test_searches_of_large_partitions_take_turns_and_those_of_small_ones_need_none(opened, monkeypatch):
+    index = opened(64)
+    index.add(range(3001), [b"large"] * 3000 + [b"small"], _units(3001, 64))
+    turns = index._contents._turns = threading.Semaphore(1)
+    free = []
+    monkeypatch.setattr(_contents, "scan", lambda *args: (free.append(turns._value), *_scan.scan(*args))[1:])
+    _found(index, b"large", _units(1, 64), k=1)
+    _found(index, b"small", _units(1, 64), k=1)
+    assert free == [0, 1]
+    with turns:
+        _found(index, b"small", _units(1, 64), k=1)
+    assert free == [0, 1, 0]
 
 
 def test_a_row_is_replaced_or_moved_behind_closed_gates(opened, monkeypatch):
