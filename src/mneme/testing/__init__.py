@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mneme.testing.clock import FakeClock
 from mneme.testing.embedders import AsyncTwin, FailingEmbedder, HashEmbedder, ScriptedEmbedder, SlowEmbedder
+from mneme.testing.stores import Faults, FlakyIndex, FlakyStore, SlowStore
 
 if TYPE_CHECKING:
     from mneme.testing.index_contract import IndexContract
@@ -18,10 +19,14 @@ __all__ = [
     "AsyncTwin",
     "FailingEmbedder",
     "FakeClock",
+    "Faults",
+    "FlakyIndex",
+    "FlakyStore",
     "HashEmbedder",
     "IndexContract",
     "ScriptedEmbedder",
     "SlowEmbedder",
+    "SlowStore",
 ]
 
 _LAZY: dict[str, str] = {"IndexContract": "mneme.testing.index_contract"}
