@@ -15,6 +15,9 @@ from mneme.ports import Codec
 
 TEXT, BYTES, JSON = "text", "bytes", "json"
 _SCALARS = (str, int, bool, type(None))
+_DEPTH = 200
+"""Fixed, and far below the interpreter's recursion limit: what a shallow stack wrote, a deep one must be able to read.
+"""
 
 
 def check_json(value: Any, what: str) -> None:
@@ -26,26 +29,28 @@ def check_json(value: Any, what: str) -> None:
         ValueError: It holds NaN or an infinity, or is nested too deeply.
     """
     try:
-        _check(value, what)
+        _check(value, what, _DEPTH)
     except RecursionError:
-        raise ValueError(f"{what} is nested too deeply, or contains itself") from None
+        raise ValueError(f"{what} is nested too deeply (more than {_DEPTH} levels), or contains itself") from None
 
 
-def _check(value: Any, where: str) -> None:
+def _check(value: Any, where: str, levels: int) -> None:
     kind = type(value)
     if kind in _SCALARS:
         return
+    if levels == 0:
+        raise RecursionError
     if kind is float:
         if not math.isfinite(value):
             raise ValueError(f"{where} is {value}, which JSON cannot hold; use None or a string")
     elif kind is list:
         for position, item in enumerate(value):
-            _check(item, f"{where}[{position}]")
+            _check(item, f"{where}[{position}]", levels - 1)
     elif kind is dict:
         for key, item in value.items():
             if type(key) is not str:
                 raise TypeError(f"{where} has the key {key!r}; keys must be strings to come back unchanged")
-            _check(item, f"{where}[{key!r}]")
+            _check(item, f"{where}[{key!r}]", levels - 1)
     else:
         raise TypeError(
             f"{where} is of type {kind.__name__}, which would not come back as it went in; "
@@ -53,12 +58,13 @@ def _check(value: Any, where: str) -> None:
         )
 
 
-def _dump(value: Any, what: str) -> str:
+def dump_json(value: Any, what: str, *, sort_keys: bool = False) -> str:
+    """The JSON of *value*; raises like `check_json`."""
     check_json(value, what)
     try:
         # ASCII output carries lone surrogates unharmed, which UTF-8 would refuse.
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError) as error:  # integers beyond the interpreter's digit limit, extreme nesting
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, sort_keys=sort_keys)
+    except (ValueError, RecursionError) as error:  # integers beyond the interpreter's digit limit, a stack used up
         raise ValueError(f"{what} cannot be written as JSON: {error}") from error
 
 
@@ -73,7 +79,7 @@ def encode_response(response: Any, codec: Codec | None) -> tuple[str, bytes]:
     if type(response) is bytes:
         return BYTES, response
     try:
-        return JSON, _dump(response, "response").encode("ascii")
+        return JSON, dump_json(response, "response").encode("ascii")
     except (TypeError, ValueError):
         if codec is None:
             raise
@@ -115,7 +121,7 @@ def encode_metadata(metadata: Mapping[str, Any] | None) -> str:
         return ""
     if not isinstance(metadata, Mapping):
         raise TypeError(f"metadata must be a mapping of JSON values, not {type(metadata).__name__}")
-    return _dump(dict(metadata), "metadata") if metadata else ""
+    return dump_json(dict(metadata), "metadata") if metadata else ""
 
 
 def decode_metadata(text: str) -> dict[str, Any]:

@@ -16,8 +16,10 @@ def half_life(hours: float) -> ConfidenceFn:
     of similarity 0.9 for a day.
 
     Raises:
-        ValueError: *hours* is not positive.
+        TypeError, ValueError: *hours* is not a positive number.
     """
+    if isinstance(hours, bool) or not isinstance(hours, (int, float)):
+        raise TypeError(f"hours must be a number, not {type(hours).__name__}")
     if not hours > 0:
         raise ValueError(f"hours must be positive, got {hours!r}")
     scale = hours * 3600.0

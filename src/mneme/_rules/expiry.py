@@ -30,7 +30,10 @@ def seconds(duration: TTL, what: str = "ttl") -> float | None:
     elif isinstance(duration, bool) or not isinstance(duration, (int, float)):
         raise TypeError(f"{what} must be seconds, a timedelta or text like '1h30m', not {type(duration).__name__}")
     else:
-        value = float(duration)
+        try:
+            value = float(duration)
+        except OverflowError:
+            raise ValueError(f"{what} is too large; to keep an entry for ever use float('inf')") from None
     if not value > 0:  # catches NaN as well
         raise ValueError(f"{what} must be positive, got {duration!r}; to keep an entry for ever use float('inf')")
     return value

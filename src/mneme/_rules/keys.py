@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from mneme._rules.codec import check_json
+from mneme._rules.codec import dump_json
 
 Scope: TypeAlias = "str | Mapping[str, Any] | None"
 
@@ -28,9 +28,7 @@ def canonical_scope(scope: Scope) -> str:
         return json.dumps(scope)
     if not isinstance(scope, Mapping):
         raise TypeError(f"scope must be a string or a mapping of JSON values, not {type(scope).__name__}")
-    plain = dict(scope)
-    check_json(plain, "scope")
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return dump_json(dict(scope), "scope", sort_keys=True)
 
 
 def partition_of(namespace: str, scope: str) -> bytes:
