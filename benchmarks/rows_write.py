@@ -1,0 +1,159 @@
+"""Writing: one entry, many, and making room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import bare
+from harness import Budget, Row, from_pairs, measure, quiet_collector
+from workshop import Workshop, answer, items, topic
+
+DIM = 384
+HELD = 10_000
+"""Entries in the file before the first measured write."""
+EVICTED = 1_000
+TABLES = ("entries", "facts", "vectors")
+
+
+@topic("put")
+def put(shop: Workshop) -> Iterator[Row]:
+    size, count = 500, shop.rounds(9)
+    fresh = range(HELD, HELD + size * count)
+    queries = [shop.corpus.sentences[number] for number in fresh]
+    vectors = shop.corpus.vectors(DIM)[HELD : HELD + size * count]
+    rounds = [list(range(start, start + size)) for start in range(0, len(queries), size)]
+    floors: list[tuple[str, Path, Sequence[str], list[bare.Rows], Budget]] = [
+        (
+            "bare sqlite3, same tables, a transaction each",
+            shop.copy_of(shop.filled(DIM, HELD)),
+            bare.CACHE_TABLES,
+            bare.cache_rows(queries, vectors, HELD + 1),
+            Budget(2.0),
+        ),
+        (
+            "bare sqlite3, two plain tables",
+            shop.copy_of(shop.made("plain-with-vectors", lambda path: _fill_plain(shop, path))),
+            bare.PLAIN_TABLES,
+            bare.plain_rows(queries, vectors, HELD + 1),
+            Budget(),
+        ),
+    ]
+    for floor, path, statements, rows, budget in floors:
+        connection = bare.connect(path)
+        own = shop.copy_of(shop.filled(DIM, HELD))
+        with shop.open(own, DIM) as cache:
+            given = items(queries, vectors)
+
+            def insert(number: int) -> None:
+                bare.insert(connection, statements, rows[number])  # noqa: B023 -- used in this turn only
+
+            def store(number: int) -> bool:
+                item = given[number]  # noqa: B023 -- used in this turn only
+                return cache.put(item["query"], item["response"], embedding=item["embedding"])
+
+            yield measure(
+                f"put, SQLite, {HELD:,} entries held",
+                floor=(floor, insert),
+                operation=store,
+                rounds=rounds,
+                check=lambda results: _all(results, True),
+                floor_check=lambda results: _all(results, None),
+                budget=budget,
+                by_turns=True,
+            )
+            assert cache.stats().entries == HELD + len(queries)
+            assert bare.count(connection, "plain" if "plain" in floor else "entries") == HELD + len(queries)
+        connection.close()
+        shop.discard(path)
+        shop.discard(own)
+
+
+def _all(results: Sequence[Any], expected: object) -> None:
+    assert all(result is expected for result in results)
+
+
+def _fill_plain(shop: Workshop, path: Path) -> None:
+    connection = bare.connect(path)
+    connection.executescript(bare.PLAIN_SCHEMA)
+    rows = bare.plain_rows(shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD], 1)
+    bare.insert_all(connection, bare.PLAIN_TABLES, rows)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+@topic("put-many")
+def put_many(shop: Workshop) -> Iterator[Row]:
+    queries, vectors = shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD]
+    given = items(queries, vectors)
+    rows = bare.cache_rows(queries, vectors, 1)
+    pairs = []
+    for _ in range(shop.rounds(7)):
+        path, own = shop.empty(DIM), shop.empty(DIM)
+        connection = bare.connect(path)
+        # As the cache would: the partition of all rows.
+        connection.execute("INSERT INTO namespaces (id, name) VALUES (1, 'default')")
+        connection.execute("INSERT INTO partitions (id, digest, namespace_id, scope) VALUES (1, x'00', 1, '')")
+        with shop.open(own, DIM) as cache, quiet_collector():
+            pairs.append(
+                (
+                    _took(lambda: bare.insert_all(connection, bare.CACHE_TABLES, rows)),  # noqa: B023 -- used at once
+                    _took(lambda: cache.put_many(given)),
+                )
+            )
+            assert cache.stats().entries == HELD == bare.count(connection, "vectors")
+            hit = cache.get(queries[-1])
+            assert hit is not None
+            assert hit.response == answer(queries[-1])
+        connection.close()
+        shop.discard(path)
+        shop.discard(own)
+    yield from_pairs(f"put_many of {HELD:,}", "bare sqlite3, same tables, one transaction", pairs, budget=Budget(1.5))
+
+
+def _took(work: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    work()
+    return time.perf_counter_ns() - start
+
+
+@topic("evict")
+def evict(shop: Workshop) -> Iterator[Row]:
+    """The first `put` after opening a file that has become too large, less the same `put` where no room is needed."""
+    cap = next(cap for cap in range(HELD, 0, -1) if HELD + 1 - cap + cap // 256 == EVICTED)
+    source = shop.filled(DIM, HELD)
+    query, vector = shop.asked[0], shop.asked_vectors(DIM)[0]
+    plain_source = shop.made("plain-with-vectors", lambda path: _fill_plain(shop, path))
+    ours: list[tuple[float, float]] = []
+    plain: list[tuple[float, float]] = []
+    for _ in range(shop.rounds(9)):
+        paths = [shop.copy_of(source) for _ in range(3)]
+        work = []
+        for path, largest in ((paths[0], None), (paths[1], cap)):
+            with shop.open(path, DIM, max_entries=largest) as cache, quiet_collector():
+                work.append(_took(lambda: cache.put(query, answer(query), embedding=vector)))
+                left = HELD + 1 - (0 if largest is None else EVICTED)
+                assert cache.stats().entries == left
+                assert cache.stats().evictions == HELD + 1 - left
+        eviction = max(1.0, work[1] - work[0])
+        ours.append((_deletion(paths[2], TABLES), eviction))
+        plain_path = shop.copy_of(plain_source)
+        plain.append((_deletion(plain_path, ("plain", "plain_vectors")), eviction))
+        for path in (*paths, plain_path):
+            shop.discard(path)
+    name = f"evict {EVICTED:,} of {HELD:,}"
+    note = "the put that triggers it, less a put that does not; both on a file just opened"
+    yield from_pairs(name, "bare DELETE, same tables, one transaction", ours, budget=Budget(3.0), note=note)
+    yield from_pairs(name, "bare DELETE, two plain tables", plain, note=note)
+
+
+def _deletion(path: Path, tables: Sequence[str]) -> float:
+    connection = bare.connect(path)
+    ids = list(range(1, EVICTED + 1))  # what was accessed longest ago: all were put at the same time, in this order
+    with quiet_collector():
+        took = _took(lambda: bare.delete(connection, tables, ids))
+    assert bare.count(connection, tables[0]) == HELD - EVICTED
+    connection.close()
+    return took
