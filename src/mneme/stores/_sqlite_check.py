@@ -70,19 +70,27 @@ _INVARIANTS = (
 
 def inconsistencies(connection: sqlite3.Connection) -> list[str]:
     """Every inconsistency found, a sentence each. The caller holds a read transaction."""
-    found = [f"SQLite: {line}." for (line,) in connection.execute("PRAGMA integrity_check").fetchall() if line != "ok"]
-    for sentence, query in _INVARIANTS:
-        try:
-            count = connection.execute(query).fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            found.append(f"SQLite: {error}.")
-            break
-        if count:
-            found.append(sentence.format(count))
-    if not found:
-        found.extend(_unsound_tags(connection))
-        found.extend(_unsound_vectors(connection))
+    found: list[str] = []
+    try:
+        found.extend(_broken_invariants(connection))
+        if not found:
+            found.extend(_unsound_tags(connection))
+            found.extend(_unsound_vectors(connection))
+    except sqlite3.OperationalError:  # says nothing about what the file holds
+        raise
+    except sqlite3.DatabaseError as error:  # damage that ends every query, the check of SQLite itself as well
+        found.append(f"SQLite: {error}.")
     return found
+
+
+def _broken_invariants(connection: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"SQLite: {line}."
+    for sentence, query in _INVARIANTS:
+        count = connection.execute(query).fetchone()[0]
+        if count:
+            yield sentence.format(count)
 
 
 def _unsound_tags(connection: sqlite3.Connection) -> Iterator[str]:

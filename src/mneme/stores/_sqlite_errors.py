@@ -29,5 +29,5 @@ def meaning_of(error: sqlite3.Error, path: str, *, closed: bool) -> MnemeError:
         return CacheClosedError(f"the store {path!r} was closed")
     if any(word in lowered for word in _DAMAGED):
         return CorruptCacheError(f"{path!r} is damaged ({text}); restore it from a copy, or delete it to start anew")
-    remedy = next((remedy for word, remedy in _REMEDIES if word in lowered), "nothing was altered; try again")
+    remedy = next((remedy for word, remedy in _REMEDIES if word in lowered), "nothing was altered")
     return StoreBackendError(f"{path!r} could not be used: {text}; {remedy}")

@@ -55,6 +55,8 @@ def inspect(path: str, version: int, look: Callable[[sqlite3.Connection], object
     try:
         found = version_of(connection)
         _refuse_newer(path, found, version)
+        if found == 0:
+            raise CorruptCacheError(f"{path!r} is damaged: it has no schema version")
         if found == version:
             if missing := TABLES - {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}:
                 raise CorruptCacheError(f"{path!r} is damaged: no table {', '.join(sorted(missing))}")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
+import weakref
 from collections.abc import Callable
 
 from mneme.errors import CacheClosedError
 
-__all__ = ["Readers"]
+__all__ = ["Connection", "Readers"]
+
+_PATIENCE = 0.1
+"""Seconds after which a thread that waits looks again."""
+
+
+class Connection(sqlite3.Connection):
+    """One that can be referred to weakly, which SQLite's own cannot."""
 
 
 class Readers:
@@ -22,7 +31,8 @@ class Readers:
         self._connect = connect
         self._limit = limit
         self._idle: list[sqlite3.Connection] = []
-        self._all: set[sqlite3.Connection] = set()
+        # Weak, because an interrupt may hit the line after `take`: the connection is then closed as it is forgotten.
+        self._all: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         self._changed = threading.Condition()
         self._waiting = 0
         self._closed = False
@@ -50,9 +60,11 @@ class Readers:
             self._closed = True
             self._changed.notify_all()
             self._close_idle()
-            for connection in self._all:
-                connection.interrupt()
-            self._changed.wait_for(lambda: not self._all, patience)
+            deadline = time.monotonic() + patience
+            while self._all and (left := deadline - time.monotonic()) > 0:
+                for connection in self._all:
+                    connection.interrupt()
+                self._changed.wait(min(left, _PATIENCE))
 
     def _make_or_wait(self) -> sqlite3.Connection:
         with self._changed:
@@ -65,7 +77,7 @@ class Readers:
                         connection = self._connect()
                         self._all.add(connection)
                         return connection
-                    self._changed.wait()
+                    self._changed.wait(_PATIENCE)  # one that was forgotten wakes nobody
             finally:
                 self._waiting -= 1
         raise CacheClosedError("the store was closed")

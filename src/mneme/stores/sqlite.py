@@ -30,7 +30,7 @@ from mneme.stores import _sqlite_file as files, _sqlite_schema as schema, _sqlit
 from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
-from mneme.stores._sqlite_pool import Readers
+from mneme.stores._sqlite_pool import Connection, Readers
 from mneme.stores._sqlite_rows import blob_of, matrix_of, record_of
 from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_records
 
@@ -227,7 +227,7 @@ class SQLiteStore:
         self._writer, self._dim, self._pid = writer, info.dim, os.getpid()
         return info
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *pragmas: str) -> Connection:
         connection = sqlite3.connect(
             files.uri(self._path, "mode=rw"),
             uri=True,
@@ -235,21 +235,24 @@ class SQLiteStore:
             isolation_level=None,  # transactions begin where the code says so
             check_same_thread=False,  # one thread at a time, which the lock and the pool see to
             cached_statements=_STATEMENTS,
+            factory=Connection,
         )
-        connection.execute("PRAGMA temp_store = MEMORY")
+        try:
+            for pragma in ("temp_store = MEMORY", *pragmas):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _connect_writer(self) -> sqlite3.Connection:
-        connection = self._connect()
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'full' else 'NORMAL'}")
-        return connection
+    def _connect_writer(self) -> Connection:
+        level = "FULL" if self._durability == "full" else "NORMAL"
+        return self._connect(f"synchronous = {level}", f"journal_size_limit = {_LOG_LIMIT}")
 
-    def _connect_reader(self) -> sqlite3.Connection:
+    def _connect_reader(self) -> Connection:
         if self._writer is None:
             raise CacheClosedError(f"the store {self._path!r} is not open; call open first")
-        connection = self._connect()
-        connection.execute("PRAGMA query_only = ON")
-        return connection
+        return self._connect("query_only = ON")
 
     def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> StoreInfo:
         def prepared(connection: sqlite3.Connection) -> StoreInfo:
@@ -263,7 +266,6 @@ class SQLiteStore:
         info = _in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
             self._use_log(writer)
-            writer.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}")
         return info
 
     def _use_log(self, writer: sqlite3.Connection) -> None:
@@ -306,7 +308,7 @@ class SQLiteStore:
         """What *work* makes of one state of the store, which lasts as long as it takes."""
         connection = self._take()
         try:
-            return _in_transaction(connection, "BEGIN", work)
+            return _in_transaction(connection, "BEGIN", work, "ROLLBACK")
         except sqlite3.Error as error:
             raise self._meaning_of(error) from error
         finally:
@@ -356,7 +358,9 @@ class SQLiteStore:
         return sum(files.size_of(self._path + suffix) for suffix in ("", "-wal"))
 
 
-def _in_transaction(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+def _in_transaction(
+    connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T], end: str = "COMMIT"
+) -> T:
     """Commit what *work* does, or roll all of it back, whatever ends it: an interrupt may come at any line.
 
     A function, not a context manager: nested ones were measured to add a tenth to a small write.
@@ -366,7 +370,7 @@ def _in_transaction(connection: sqlite3.Connection, begin: str, work: Callable[[
             connection.execute("ROLLBACK")
         connection.execute(begin)
         result = work(connection)
-        connection.execute("COMMIT")
+        connection.execute(end)
     except BaseException:
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
