@@ -11,29 +11,29 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 Run = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
-"""Runs a blocking call to its end: in place, or on a worker thread."""
-
-
-async def in_place(call: Callable[[], Any]) -> Any:
-    """The blocking face's way."""
-    return call()
+"""Runs a blocking call to its end on a worker thread."""
 
 
 class AwaitablePort:
-    """The verbs of *port*, awaited; its other attributes as they are."""
+    """The verbs of *port*, awaited; its other attributes as they are. Without *run* the verbs are called in place."""
 
-    def __init__(self, port: object, run: Run) -> None:
+    def __init__(self, port: object, run: Run | None = None) -> None:
         self._port = port
         self._run = run
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._port, name)
-        if not inspect.isroutine(attribute):
+        if not callable(attribute):
             return attribute
         run = self._run
 
-        async def verb(*args: Any, **kwargs: Any) -> Any:
-            return await run(lambda: attribute(*args, **kwargs))
+        async def in_place(*args: Any, **kwargs: Any) -> Any:
+            return attribute(*args, **kwargs)
+
+        async def elsewhere(*args: Any, **kwargs: Any) -> Any:
+            return await run(lambda: attribute(*args, **kwargs))  # type: ignore[misc]  # only used when there is one
+
+        verb = in_place if run is None else elsewhere
 
         # Found without coming back here the next time.
         setattr(self, name, verb)

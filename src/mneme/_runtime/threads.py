@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from mneme._runtime.awaitable import AwaitablePort, in_place, is_async
+from mneme._runtime.awaitable import AwaitablePort, is_async
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
 
 T = TypeVar("T")
@@ -60,17 +60,17 @@ class ThreadRuntime:
     def store(self, store: Store | AsyncStore) -> AsyncStore:
         if is_async(store, "read"):
             raise TypeError(f"{type(store).__name__} is awaited; use it with AsyncSemanticCache")
-        return cast("AsyncStore", AwaitablePort(store, in_place))
+        return cast("AsyncStore", AwaitablePort(store))
 
     def index(self, index: Index) -> AsyncIndex:
-        return cast("AsyncIndex", AwaitablePort(index, in_place))
+        return cast("AsyncIndex", AwaitablePort(index))
 
     def embedder(self, embedder: Embedder | AsyncEmbedder) -> AsyncEmbedder:
         if is_async(embedder, "embed"):
             raise TypeError(
                 f"{type(embedder).__name__} is awaited; wrap it in to_sync_embedder(...), or use AsyncSemanticCache"
             )
-        return cast("AsyncEmbedder", AwaitablePort(embedder, in_place))
+        return cast("AsyncEmbedder", AwaitablePort(embedder))
 
     def close(self) -> None:
         pass
