@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from mneme.errors import EmbedderDimensionError
 from mneme.ports import Matrix, Vector
+
+_SHORT, _LONG = 1e-140, 1e140
+"""Vectors of a length in between have squares that float64 holds well."""
 
 
 def unit_vector(given: Any, dim: int) -> Vector:
@@ -21,7 +25,10 @@ def unit_vector(given: Any, dim: int) -> Vector:
     array = _real(given)
     if array.shape != (dim,):
         raise EmbedderDimensionError(f"the embedding has shape {array.shape}; this cache needs ({dim},)")
-    unit: Vector = _unit(array[np.newaxis])[0]
+    with np.errstate(over="ignore"):
+        length = math.sqrt(np.add.reduce(array * array))
+    # One vector comes with every call, so it takes no detour; the sum and what follows are the same as for a matrix.
+    unit: Vector = (array / length).astype(np.float32) if _SHORT < length < _LONG else _unit(array[np.newaxis])[0]
     return unit
 
 
@@ -40,13 +47,17 @@ def _real(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         array = np.asarray(given)
         if array.dtype.kind not in "fiu":
             raise TypeError  # noqa: TRY301 -- one message for both ways of not being numbers
-        return array.astype(np.float64)
+        return array.astype(np.float64, order="C")
     except (TypeError, ValueError):
         raise TypeError(f"an embedding must be an array of real numbers, not {type(given).__name__}") from None
 
 
 def _unit(array: np.ndarray[Any, np.dtype[np.float64]]) -> Matrix:
-    # Scaled by the largest component first: squares of float32's extremes would overflow or vanish.
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt(np.add.reduce(array * array, axis=1, keepdims=True))
+    if ((lengths > _SHORT) & (lengths < _LONG)).all():
+        return (array / lengths).astype(np.float32)
+    # Scaled by the largest component first: squares of extremes overflow or vanish.
     largest = np.abs(array).max(axis=1, keepdims=True, initial=0.0)
     if not np.isfinite(largest).all():
         raise ValueError("the embedding holds NaN or an infinity; it cannot be compared with anything")
