@@ -18,13 +18,13 @@ def check_text(value: Any, what: str, max_bytes: int) -> str:
     if not value or value.isspace():
         raise ValueError(f"{what} is empty")
     try:
-        size = len(value.encode())
+        size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:
         raise ValueError(f"{what} holds a lone surrogate and is not valid text; repair its decoding") from None
     if size > max_bytes:
         raise ValueError(f"{what} has {size} bytes, more than the {max_bytes} allowed; shorten it or raise the limit")
     # An exact str: a subclass may redefine what follows.
-    return str.__str__(value)
+    return value if type(value) is str else str.__str__(value)
 
 
 def check_namespace(value: Any) -> str:
@@ -34,6 +34,8 @@ def check_namespace(value: Any) -> str:
 
 def check_tags(tags: Any) -> tuple[str, ...]:
     """Tags without repetition, in order."""
+    if isinstance(tags, tuple) and not tags:
+        return ()
     if isinstance(tags, str) or not isinstance(tags, Collection):
         raise TypeError(f"tags must be a collection of strings, like ('a', 'b'), not {tags!r}")
     return tuple(dict.fromkeys(check_text(tag, "tag", 512) for tag in tags))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ def canonical_scope(scope: Scope) -> str:
     return dump_json(dict(scope), "scope", sort_keys=True)
 
 
+@lru_cache(maxsize=256)  # a caller asks for few of them again and again
 def partition_of(namespace: str, scope: str) -> bytes:
     """The 16-byte partition of a namespace and a canonical scope. The length keeps the two from running together."""
     name = namespace.encode()
