@@ -1,0 +1,109 @@
+"""`mneme check`, `vacuum` and `clear`: keeping a file sound and small."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mneme import SemanticCache
+from mneme.cli import _options as options, _show as show
+from mneme.cli._failure import asking, no
+from mneme.cli._open import opened
+from mneme.cli._out import Out
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme check answers.db
+  mneme check answers.db --json || alert"""
+)
+@options.file_argument
+@options.json_option
+def check(*, file: Path, as_json: bool) -> None:
+    """Read all of FILE and name every inconsistency. Exits with 1 if there is one."""
+    out = Out(as_json=as_json)
+    with opened(file) as cache:
+        problems = cache.check()
+        entries = cache.stats().entries
+    out.document({"sound": not problems, "entries": entries, "problems": problems})
+    for problem in problems:
+        out.say(problem, style="red")
+    if problems:
+        out.say(f"{show.counted(len(problems), 'problem')} found", style="bold red")
+        raise no()
+    out.say(f"sound: {show.counted(entries, 'entry')}", style="green")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme vacuum answers.db
+  mneme vacuum answers.db --namespace shop --no-compact"""
+)
+@options.file_argument
+@click.option("--namespace", help="Only this one's entries.")
+@click.option("--compact/--no-compact", default=True, help="Give the space back as well (default).")
+@options.json_option
+def vacuum(*, file: Path, namespace: str | None, compact: bool, as_json: bool) -> None:
+    """Remove what has expired, and make FILE smaller. Takes as long as copying it."""
+    out = Out(as_json=as_json)
+    with opened(file) as cache, asking():
+        removed = cache.vacuum(namespace=namespace, compact=False)
+        freed = cache.compact() if compact else 0
+        entries = cache.stats().entries
+    out.document({"removed": removed, "freed_bytes": freed, "entries": entries})
+    out.say(
+        f"removed {show.counted(removed, 'expired entry')}, gave back {show.size(freed)}; "
+        f"{show.counted(entries, 'entry')} left"
+    )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme clear answers.db
+  mneme clear answers.db --namespace shop --yes
+  mneme clear answers.db --tag orders --older-than 30d --yes"""
+)
+@options.file_argument
+@click.option("--namespace", help="Only this one's entries.")
+@click.option("--tag", "tags", multiple=True, help="Only entries that carry this tag, or any of several.")
+@click.option("--older-than", metavar="DURATION", callback=options.as_duration, help="Only entries put longer ago.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.json_option
+def clear(
+    *,
+    file: Path,
+    namespace: str | None,
+    tags: tuple[str, ...],
+    older_than: float | str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove entries from FILE: all of them, or those that satisfy everything given. Counters stay.
+
+    Asks first on a terminal; elsewhere it needs --yes. Exits with 1 if the answer is no.
+    """
+    out = Out(as_json=as_json)
+    some: dict[str, Any] = {"namespace": namespace, "tags": tags or None, "older_than": older_than}
+    with opened(file) as cache, asking():
+        if not yes and not _agreed(file, cache, namespace, narrowed=bool(tags or older_than is not None)):
+            out.say("nothing was removed")
+            raise no()
+        removed = cache.clear() if all(value is None for value in some.values()) else cache.invalidate(**some)
+        entries = cache.stats().entries
+    out.document({"removed": removed, "entries": entries})
+    out.say(f"removed {show.counted(removed, 'entry')}; {show.counted(entries, 'entry')} left")
+
+
+def _agreed(file: Path, cache: SemanticCache, namespace: str | None, *, narrowed: bool) -> bool:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("there is no terminal to ask on; pass --yes to remove entries")
+    count = show.counted(cache.stats(namespace).entries, "entry")
+    where = file if namespace is None else f"namespace {namespace!r} of {file}"
+    what = f"those of the {count}" if narrowed else f"all of the {count}"
+    return click.confirm(f"Remove {what} in {where}{' that match' if narrowed else ''}?", err=True)

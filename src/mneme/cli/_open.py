@@ -1,0 +1,71 @@
+"""Opening a cache file: by default only one that exists, so that a typo does not make an empty cache."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from mneme import AsyncEmbedder, Embedder, SemanticCache, as_embedder, to_sync_embedder
+from mneme.cli._failure import Failure, asking
+
+
+@contextmanager
+def opened(
+    file: Path, embedder: Embedder | None = None, *, make: bool = False, **options: Any
+) -> Iterator[SemanticCache]:
+    """The cache in *file*. Without an embedder any can be listed, counted and cleaned, whoever made its vectors."""
+    if not make and not file.exists():
+        message = f"there is no file {str(file)!r}; check the path (`mneme put` makes a new cache)"
+        raise Failure(message, "FileNotFoundError")
+    with asking():
+        # As a Path: the text ":memory:" would mean no file at all.
+        cache = SemanticCache(Path(file), embedder, **options)
+    with cache:
+        yield cache
+
+
+@contextmanager
+def opened_to_ask(file: Path, choice: str, **options: Any) -> Iterator[SemanticCache]:
+    """The cache in *file* with the embedder chosen, unless it holds no vectors: asking must not bind it to one."""
+    with opened(file) as cache:
+        bound = cache.stats().embedder_fingerprint is not None
+    with opened(file, find_embedder(choice) if bound else None, **options) as cache:
+        yield cache
+
+
+def find_embedder(choice: str) -> Embedder | None:
+    """What `--embedder` means.
+
+    Raises:
+        click.UsageError: It names nothing that can be found, or nothing that is an embedder.
+        ImportError: It is `local`, and the extra is not installed.
+    """
+    if choice == "none":
+        return None
+    if choice == "local":
+        from mneme.embedders import LocalEmbedder  # noqa: PLC0415 - only commands that need vectors load a model
+
+        return LocalEmbedder()
+    module, colon, attribute = choice.partition(":")
+    if not (module and colon and attribute):
+        raise click.UsageError(f"--embedder is local, none or module:attribute, not {choice!r}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that nothing here passes for a module that is installed
+    try:
+        found: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"--embedder {choice}: {error}") from error
+    with asking():
+        made = as_embedder(found() if inspect.isclass(found) else found)
+    if inspect.iscoroutinefunction(made.embed):
+        return to_sync_embedder(cast("AsyncEmbedder", made))
+    return cast("Embedder", made)

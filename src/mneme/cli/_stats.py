@@ -1,0 +1,80 @@
+"""`mneme stats`: how a cache is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mneme import Stats
+from mneme.cli import _options as options, _show as show
+from mneme.cli._failure import Failure, asking
+from mneme.cli._open import opened
+from mneme.cli._out import Column, Out
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme stats answers.db
+  mneme stats answers.db --namespace shop --json"""
+)
+@options.file_argument
+@click.option("--namespace", help="Only this one's.")
+@options.json_option
+def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
+    """Count entries, hits and misses, and the time that hits saved. Counters survive restarts."""
+    out = Out(as_json=as_json)
+    with opened(file) as cache, asking():
+        health = cache.health()
+        names = cache.list_namespaces() if namespace is None else [namespace]
+        parts = [cache.stats(name) for name in names]
+        total = cache.stats(namespace)
+    try:
+        stored = file.stat().st_size
+    except OSError as error:
+        raise Failure(f"cannot read {str(file)!r}: {error.strerror}", type(error).__name__) from error
+    out.document(
+        {
+            "file": str(file),
+            "bytes": stored,
+            "schema_version": health.schema_version,
+            "embedder_fingerprint": total.embedder_fingerprint,
+            "oldest_entry_age_seconds": health.oldest_entry_age_seconds,
+            "total": _document(total),
+            "namespaces": {str(part.namespace): _document(part) for part in parts},
+        }
+    )
+    oldest = health.oldest_entry_age_seconds
+    out.facts(
+        {
+            "file": f"{file}, {show.size(stored)}, schema version {health.schema_version}",
+            "embedder": total.embedder_fingerprint or "none yet: no vectors are stored",
+            "oldest entry": "none" if oldest is None else f"{show.age(oldest)} ago",
+            "time saved": show.span(total.seconds_saved),
+        }
+    )
+    rows = [_row(str(part.namespace), part) for part in parts]
+    if namespace is None:
+        rows.append(_row("all", total))
+    titles = ("entries", "exact", "semantic", "misses", "hit rate", "evicted", "expired")
+    out.table([Column("namespace"), *(Column(title, right=True) for title in titles)], rows)
+
+
+def _row(name: str, stats: Stats) -> list[object]:
+    numbers = (stats.entries, stats.hits_exact, stats.hits_semantic, stats.misses)
+    return [name, *numbers, f"{stats.hit_rate:.0%}", stats.evictions, stats.expirations]
+
+
+def _document(stats: Stats) -> dict[str, Any]:
+    return {
+        "entries": stats.entries,
+        "hits_exact": stats.hits_exact,
+        "hits_semantic": stats.hits_semantic,
+        "misses": stats.misses,
+        "hit_rate": stats.hit_rate,
+        "evictions": stats.evictions,
+        "expirations": stats.expirations,
+        "seconds_saved": stats.seconds_saved,
+    }
