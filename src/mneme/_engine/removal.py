@@ -22,19 +22,20 @@ async def remove(core: Core, selection: Selection) -> list[Removed]:
 async def _remove(core: Core, selection: Selection) -> list[Removed]:
     """The caller holds `writer`."""
     await sync.catch_up(core)
+    removed = None
     try:
         removed = await core.store.delete(selection)
         ids = [one.id for one in removed]
         core.hot.discard(ids)
         if core.embedder is not None and ids:
             await core.index.remove(ids)
-    except StoreBackendError:
-        raise  # by contract nothing was changed
-    except BaseException:
-        core.mark_dirty()
+        for namespace, count in Counter(one.namespace for one in removed).items():
+            core.counts[namespace] = core.counts.get(namespace, 0) - count
+    except BaseException as error:
+        # By contract a store that fails with its own error has removed nothing.
+        if removed is not None or not isinstance(error, StoreBackendError):
+            core.mark_dirty()
         raise
-    for namespace, count in Counter(one.namespace for one in removed).items():
-        core.counts[namespace] = core.counts.get(namespace, 0) - count
     return removed
 
 

@@ -134,6 +134,7 @@ async def put(core: Core, drafts: Sequence[Draft]) -> list[Record]:
 async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], list[Removed]]:
     """Write, make memory follow, evict; what was written and evicted. The caller holds `writer`."""
     await sync.catch_up(core)
+    written = None
     try:
         written = await core.store.write([one.record for one in drafts])
         records = [
@@ -146,14 +147,14 @@ async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], li
             core,
             [record._replace(vector=one.record.vector) for one, record in zip(drafts, records, strict=True)],
         )
-    except StoreBackendError:
-        raise  # by contract nothing was written
-    except BaseException:
-        core.mark_dirty()
+        for record, done in zip(records, written, strict=True):
+            core.counts[record.namespace] = core.counts.get(record.namespace, 0) + (not done.replaced)
+            core.applied_seq = max(core.applied_seq, done.seq)
+    except BaseException as error:
+        # By contract a store that fails with its own error has written nothing.
+        if written is not None or not isinstance(error, StoreBackendError):
+            core.mark_dirty()
         raise
-    for record, done in zip(records, written, strict=True):
-        core.counts[record.namespace] = core.counts.get(record.namespace, 0) + (not done.replaced)
-        core.applied_seq = max(core.applied_seq, done.seq)
     try:
         if core.usage.is_due(core.clock.now()):
             await usage.flush(core)
