@@ -352,7 +352,12 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         await maintain.close(self._core)
 
     async def __aenter__(self: C) -> C:
-        await maintain.ready(self._core)
+        try:
+            await maintain.ready(self._core)
+        except BaseException:
+            # A cancellation may come when everything is open already, and then nobody else would close it.
+            await self.close()
+            raise
         return self
 
     async def __aexit__(

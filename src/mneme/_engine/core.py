@@ -81,6 +81,9 @@ class Core:
         self.info: StoreInfo | None = None
         """What opening the store found; `None` before."""
         self.closed = False
+        """No verb starts any more."""
+        self.released = False
+        """Everything was let go of."""
         self.counts: dict[str, int] = {}
         self.applied_seq = 0
         self.dirty = False

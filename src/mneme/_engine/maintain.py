@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mneme._engine import removal, sync, usage
 from mneme._engine.core import Core
+from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
 from mneme.errors import StoreBackendError
 from mneme.ports import NamespaceSummary, Selection, VectorDType
@@ -21,44 +24,68 @@ async def ready(core: Core) -> None:
 
 
 async def _open(core: Core) -> None:
-    embedder = core.embedder
+    fingerprint, dim = _identity(core)
     try:
-        if embedder is None:
-            info = await core.store.open(None, None)
-        else:
-            info = await core.store.open(embedder.fingerprint, embedder.dim)
+        info = await core.store.open(fingerprint, dim)
         await sync.fill_index(core, core.index, core.options.vector_dtype)
         core.usage.load(await core.store.summary())
         await sync.load_counts(core)
     except BaseException:
-        await core.store.close()
-        await core.index.close()
+        core.closed = core.released = True  # a store that was closed cannot be opened again
+        await _let_go(core)
         raise
     core.applied_seq = info.seq
     core.info = info
 
 
+def _identity(core: Core) -> tuple[str | None, int | None]:
+    """What the store is to be bound to; checked before a file is made for it."""
+    if core.embedder is None:
+        return None, None
+    fingerprint, dim = core.embedder.fingerprint, core.embedder.dim
+    if not isinstance(fingerprint, str):
+        raise TypeError(f"the embedder's fingerprint must be a str, not {type(fingerprint).__name__}")
+    return check_text(fingerprint, "the embedder's fingerprint", 4096), check_count(dim, "the embedder's dim", 1)
+
+
 async def close(core: Core) -> None:
     """Write what is pending and let go of everything. Again is harmless."""
-    if core.closed:
-        return
     core.closed = True
+    # Waiting for others is part of what is finished: a cancelled close must not leave anything open.
+    failure = await core.runtime.finish(_close_once(core))
+    if failure is not None:
+        core.store_failed("", "recording access times on close", failure)
+
+
+async def _close_once(core: Core) -> StoreBackendError | None:
     async with core.opener, core.writer:
-        await core.runtime.finish(_close(core))
+        if core.released:
+            return None
+        core.released = True
+        return await _close(core)
 
 
-async def _close(core: Core) -> None:
-    if core.info is not None:
-        try:
+async def _close(core: Core) -> StoreBackendError | None:
+    try:
+        if core.info is not None:
             await usage.flush(core)
-        except StoreBackendError as error:
-            core.store_failed("", "recording access times on close", error)
-    core.hot.clear()
+    except StoreBackendError as error:
+        return error
+    finally:
+        core.hot.clear()
+        await _let_go(core)
+    return None
+
+
+async def _let_go(core: Core) -> None:
+    """Close every port, whatever happens to the others."""
     try:
         await core.store.close()
     finally:
-        await core.index.close()
-        core.runtime.close()
+        try:
+            await core.index.close()
+        finally:
+            core.runtime.close()
 
 
 async def stats(core: Core, namespace: str | None) -> Stats:
@@ -86,16 +113,20 @@ async def stats(core: Core, namespace: str | None) -> Stats:
 
 async def health(core: Core) -> Health:
     """Whether the store answers and memory mirrors it; reads summaries, not entries."""
-    await sync.catch_up_if_dirty(core)
     summary: list[NamespaceSummary] = []
-    answers = True
+    answers, agrees = True, False
     try:
+        await sync.catch_up_if_dirty(core)
         summary = await core.store.summary()
+        agrees = _agrees(core, summary)
+        if not agrees:  # a write may have been under way
+            async with core.writer:
+                summary = await core.store.summary()
+                agrees = _agrees(core, summary)
     except StoreBackendError as error:
         core.store_failed("", "reporting health", error)
-        answers = False
+        answers = agrees = False
     entries = sum(part.entries for part in summary)
-    agrees = answers and entries == sum(core.counts.values())
     oldest = [part.oldest_created_at for part in summary if part.oldest_created_at is not None]
     has_index = core.embedder is not None
     return Health(
@@ -111,6 +142,11 @@ async def health(core: Core) -> Health:
         vector_dtype=core.index.dtype if has_index else core.options.vector_dtype,
         multi_process_mode="single",
     )
+
+
+def _agrees(core: Core, summary: Sequence[NamespaceSummary]) -> bool:
+    stored = {part.namespace: part.entries for part in summary if part.entries}
+    return stored == {namespace: count for namespace, count in core.counts.items() if count}
 
 
 async def check(core: Core) -> list[str]:
@@ -141,8 +177,12 @@ async def vacuum(core: Core, namespace: str | None, *, compact: bool) -> int:
 async def compact_store(core: Core) -> int:
     """Give space back; how many bytes."""
     async with core.writer:
-        await usage.flush(core)
-        return await core.runtime.finish(core.store.compact())
+        return await core.runtime.finish(_compact(core))
+
+
+async def _compact(core: Core) -> int:
+    await usage.flush(core)
+    return await core.store.compact()
 
 
 async def requantize(core: Core, dtype: VectorDType) -> None:
@@ -153,7 +193,21 @@ async def requantize(core: Core, dtype: VectorDType) -> None:
     """
     check_dtype(dtype)
     async with core.writer:
-        await sync.catch_up(core)
-        index = core.index if core.make_index is None else core.make_index()
-        await core.runtime.finish(sync.fill_index(core, index, dtype))
-        core.index = index
+        await core.runtime.finish(_requantize(core, dtype))
+
+
+async def _requantize(core: Core, dtype: VectorDType) -> None:
+    """The caller holds `writer`."""
+    await sync.catch_up(core)
+    index = core.index if core.make_index is None else core.make_index()
+    try:
+        await sync.fill_index(core, index, dtype)
+    except BaseException:
+        if index is core.index:
+            # It may be empty by now: everything that ever happened is to be applied to it again.
+            core.applied_seq = 0
+            core.mark_dirty()
+        else:
+            await index.close()
+        raise
+    core.index = index
