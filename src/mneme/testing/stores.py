@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
@@ -88,12 +89,12 @@ class Faults:
             if fails:
                 self.fired.append(name)
             error, after = self._error, self._after
-        if fails and not after:
-            raise error
-        result = call()
-        if fails:
-            raise error
-        return result
+        if not fails:
+            return call()
+        if after:
+            with contextlib.suppress(Exception):
+                call()
+        raise error
 
 
 class _Wrapped:
