@@ -15,7 +15,6 @@ from mneme.cli._failure import asking, no
 from mneme.cli._open import opened, opened_to_ask
 from mneme.cli._out import Column, Out
 
-
 _LIMIT = 20
 
 

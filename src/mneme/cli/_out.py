@@ -79,7 +79,7 @@ class Out:
 
 def drawn(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> Table:
     """A table that fits the width: what does not fit ends in an ellipsis."""
-    table = Table(box=box.SIMPLE_HEAD, expand=any(column.ratio for column in columns), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, expand=any(column.ratio for column in columns), pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(
             column.title,

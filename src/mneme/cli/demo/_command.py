@@ -73,9 +73,10 @@ def _play(out: Out, file: Path, wanted: str, slow_seconds: float, threshold: flo
     embedder = LocalEmbedder()
     model = models.choose(wanted, answers=len(asked) // 3, slow_seconds=slow_seconds)
     screen = screen_for(out)
+    meanings = len({one.meaning for one in asked})
     out.facts(
         {
-            "questions": f"{len(asked)} wordings of {len({one.meaning for one in asked})}, {len(friends)} false friends",
+            "questions": f"{len(asked)} wordings of {meanings}; and {len(friends)} false friends",
             "embedder": "all-MiniLM-L6-v2, offline, 384 dimensions",
             "model": model.description,
             "file": file,

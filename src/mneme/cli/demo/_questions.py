@@ -27,8 +27,6 @@ class FalseFriend:
     query: str
     like: int
     """The meaning that it looks like."""
-    why: str
-    """What is different about it."""
     namespace: str | None = None
     """Where it is asked, if not where the others are. Without this and a scope, the threshold keeps it apart."""
     scope: dict[str, Any] = field(default_factory=dict)

@@ -17,6 +17,9 @@ from mneme.cli.demo._play import Kept, Screen
 from mneme.cli.demo._tally import OUTCOMES, Asked, Outcome, Tally, percentile
 
 _STYLES: dict[Outcome, str] = {"exact": "green", "semantic": "cyan", "miss": "yellow"}
+_WIDE = 110
+"""Columns of a terminal that has room for one more column."""
+
 _WORDS: dict[Outcome, str] = {"exact": "exact", "semantic": "semantic", "miss": "model"}
 
 
@@ -69,7 +72,7 @@ class Lines:
     def kept(self, kept: Sequence[Kept], threshold: float) -> None:
         for one in kept:
             self._out.say(
-                f"{_verdict(one):>4}  {_similarity(one):>5}  {one.friend.query}  ({_because(one, threshold)})"
+                f"{_verdict(one):>4}  {_similarity(one):>5}  {one.friend.query}  ({_apart_by(one, threshold)})"
             )
 
 
@@ -112,32 +115,33 @@ class LiveScreen:
         self._console.print(Text(text))
 
     def kept(self, kept: Sequence[Kept], threshold: float) -> None:
-        columns = [Column("answer"), Column("similar", right=True), Column("question", 3), Column("kept apart by", 3)]
-        rows = [
-            (
-                Text(_verdict(one), style="bold red" if one.answered else "green"),
-                _similarity(one),
-                one.friend.query,
-                _because(one, threshold),
-            )
-            for one in kept
-        ]
-        self._console.print(drawn(columns, rows))
+        columns = [Column("answer"), Column("similar", right=True), Column("question", ratio=1)]
+        wide = self._console.width >= _WIDE
+        if wide:
+            columns.append(Column("looks like", ratio=1, style="dim"))
+        rows: list[list[object]] = []
+        for one in kept:
+            answer = Text(_verdict(one), style="bold red" if one.answered else "green")
+            nearest = [one.nearest or "-"] if wide else []
+            rows.append([answer, _similarity(one), one.friend.query, *nearest, _apart_by(one, threshold)])
+        self._console.print(drawn([*columns, Column("kept apart by")], rows))
 
     def _line(self, asked: Asked) -> Table:
         line = Table.grid(padding=(0, 2), expand=True)
-        for width in (8, 8, 5):
-            line.add_column(width=width, justify="left" if width == 8 and not line.columns else "right")
+        line.add_column(width=8)
+        line.add_column(width=7, justify="right")
+        line.add_column(width=5, justify="right")
         line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
-        matched = asked.matched if asked.outcome == "semantic" else ""
-        line.add_row(
+        cells: list[Text] = [
             Text(_WORDS[asked.outcome], style=_STYLES[asked.outcome]),
-            show.span(asked.seconds),
-            "" if asked.similarity is None else show.similarity(asked.similarity),
+            Text(show.span(asked.seconds)),
+            Text("" if asked.similarity is None else show.similarity(asked.similarity)),
             Text(asked.query.strip(), style="" if asked.right else "bold red"),
-            Text(f"~ {matched}" if matched else "", style="" if asked.right else "bold red"),
-        )
+        ]
+        if asked.outcome == "semantic":  # an equal query needs no second column
+            line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+            cells.append(Text(f"~ {asked.matched}", style="dim" if asked.right else "bold red"))
+        line.add_row(*cells)
         return line
 
     def _footer(self, tally: Tally) -> Group:
@@ -169,16 +173,14 @@ def _similarity(kept: Kept) -> str:
     return "-" if kept.similarity is None else show.similarity(kept.similarity)
 
 
-def _because(kept: Kept, threshold: float) -> str:
-    """What keeps it apart: that it is not similar enough, or where it was asked."""
+def _apart_by(kept: Kept, threshold: float) -> str:
+    """That it is not similar enough, or where it was asked."""
     friend = kept.friend
     if friend.namespace is not None:
-        return f"namespace {friend.namespace}: {friend.why}"
+        return f"namespace {friend.namespace}"
     if friend.scope:
-        return f"scope {show.scope_text(friend.scope)}: {friend.why}"
-    if kept.similarity is not None and kept.similarity >= threshold:
-        return f"nothing: {friend.why}"
-    return f"threshold: {friend.why}"
+        return "scope " + ", ".join(f"{name}={value}" for name, value in friend.scope.items())
+    return "nothing" if kept.similarity is not None and kept.similarity >= threshold else "threshold"
 
 
 def _fit(text: str, width: int) -> str:

@@ -94,8 +94,12 @@ def summarise(out: Out, played: Played) -> None:
             f"A median answer took {show.span(model)} from the model, {show.span(semantic)} from a similar question, "
             f"{show.span(exact)} from an equal one."
         )
-    apart = sum(not kept.answered for kept in played.kept)
-    out.say(f"{apart} of {len(played.kept)} false friends were kept apart.")
+    apart = [kept for kept in played.kept if not kept.answered]
+    alike = sum(kept.similarity is not None and kept.similarity >= played.threshold for kept in apart)
+    out.say(
+        f"{len(apart)} of {len(played.kept)} false friends were kept apart; {alike} of them are so similar that only "
+        f"namespace and scope did it."
+    )
     failures = played.failures()
     for failure in failures:
         out.say(f"FAILED: {failure}", style="bold red")
