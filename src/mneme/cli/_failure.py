@@ -33,8 +33,8 @@ def asking() -> Iterator[None]:
         yield
     except EmbedderMismatchError as error:
         raise Failure(
-            f"{error}. Here: pass --embedder module:attribute with the embedder it was made with, or --embedder none "
-            f"for the exact layer alone",
+            f"{error}. Here: pass --embedder module:attribute with the embedder it was made with; to look up equal "
+            f"queries alone, --embedder none is enough",
             type(error).__name__,
         ) from error
     except MnemeError:  # some of these are ValueErrors too

@@ -34,9 +34,12 @@ def opened(
 @contextmanager
 def opened_to_ask(file: Path, choice: str, **options: Any) -> Iterator[SemanticCache]:
     """The cache in *file* with the embedder chosen, unless it holds no vectors: asking must not bind it to one."""
-    with opened(file) as cache:
-        bound = cache.stats().embedder_fingerprint is not None
-    with opened(file, find_embedder(choice) if bound else None, **options) as cache:
+    embedder = None
+    if choice != "none":
+        with opened(file) as cache:
+            bound = cache.stats().embedder_fingerprint is not None
+        embedder = find_embedder(choice) if bound else None
+    with opened(file, embedder, **options) as cache:
         yield cache
 
 

@@ -65,8 +65,7 @@ def put(
     if source is not None:
         if parse:
             raise click.UsageError("--parse is for RESPONSE; a JSONL file holds JSON already")
-        with opened(file, chosen, make=True) as cache:
-            put_lines(out, cache, source, shared)
+        put_lines(out, source, opened(file, chosen, make=True), shared)
         return
     value = _value(str(response), parse=parse)
     with opened(file, chosen, make=True) as cache:

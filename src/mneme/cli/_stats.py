@@ -52,7 +52,7 @@ def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
             "file": f"{file}, {show.size(stored)}, schema version {health.schema_version}",
             "embedder": total.embedder_fingerprint or "none yet: no vectors are stored",
             "oldest entry": "none" if oldest is None else f"{show.age(oldest)} ago",
-            "time saved": show.span(total.seconds_saved),
+            "time saved": show.span(total.seconds_saved) if total.seconds_saved else "none yet",
         }
     )
     rows = [_row(str(part.namespace), part) for part in parts]
