@@ -14,6 +14,7 @@ from mneme.testing.stores import Faults, FlakyIndex, FlakyStore, SlowStore
 
 if TYPE_CHECKING:
     from mneme.testing.index_contract import IndexContract
+    from mneme.testing.store_contract import StoreContract
 
 __all__ = [
     "AsyncTwin",
@@ -27,9 +28,13 @@ __all__ = [
     "ScriptedEmbedder",
     "SlowEmbedder",
     "SlowStore",
+    "StoreContract",
 ]
 
-_LAZY: dict[str, str] = {"IndexContract": "mneme.testing.index_contract"}
+_LAZY: dict[str, str] = {
+    "IndexContract": "mneme.testing.index_contract",
+    "StoreContract": "mneme.testing.store_contract",
+}
 """Name to module, of what needs pytest or Hypothesis."""
 
 
