@@ -5,7 +5,7 @@ import pytest
 from mneme import ports
 from mneme.errors import EmbedderMismatchError
 from mneme.stores import MemoryStore, SQLiteStore
-from mneme.testing.store_contract import StoreContract
+from mneme.testing import StoreContract
 
 
 class TestMemoryStore(StoreContract):
