@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mneme._engine import sync, usage
 from mneme._engine.core import Core
@@ -65,17 +66,34 @@ async def remove_dead(core: Core, dead: Sequence[tuple[Record, Verdict]]) -> Non
         core.store_failed(dead[0][0].namespace, "removing entries that cannot answer", error)
 
 
-async def evict(core: Core) -> list[Removed]:
-    """Remove the least recently used entries above the caps; which they were. The caller holds `writer`."""
+class Evicted(NamedTuple):
+    """What an eviction came to: an entry that was removed before the store failed is gone all the same."""
+
+    removed: list[Removed]
+    failure: StoreBackendError | None = None
+
+
+async def evict(core: Core) -> Evicted:
+    """Remove the least recently used entries above the caps; which they were. The caller holds `writer`.
+
+    Nobody asked for it, and what a failing store leaves over is left to the next write.
+    """
     removed: list[Removed] = []
-    for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
-        await usage.flush(core)  # or the store would not know what was used last
-        removed += await _remove(core, Selection(namespace=namespace, least_recent=count))
-    return removed
+    try:
+        if core.usage.is_due(core.clock.now()):
+            await usage.flush(core)
+        for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
+            await usage.flush(core)  # or the store would not know what was used last
+            removed += await _remove(core, Selection(namespace=namespace, least_recent=count))
+    except StoreBackendError as error:
+        return Evicted(removed, error)
+    return Evicted(removed)
 
 
-def tell_evicted(core: Core, removed: Sequence[Removed]) -> None:
-    """Count and announce an eviction, once the lock is free."""
-    for namespace, count in Counter(one.namespace for one in removed).items():
+def tell_evicted(core: Core, evicted: Evicted, writer: str) -> None:
+    """Count and announce what a write to the namespace *writer* drove out, once the lock is free."""
+    if evicted.failure is not None:
+        core.store_failed(writer, "evicting", evicted.failure)
+    for namespace, count in Counter(one.namespace for one in evicted.removed).items():
         core.usage.evicted(namespace, count)
         core.events.send("evict", namespace, count=count)

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mneme._engine import removal, sync, usage
+from mneme._engine import removal, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
+from mneme._engine.removal import Evicted
 from mneme._rules.arguments import check_tags
 from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
-from mneme.ports import Record, Removed
+from mneme.ports import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,11 @@ async def put(core: Core, drafts: Sequence[Draft]) -> list[Record]:
         records, evicted = await core.runtime.finish(_commit(core, latest))
     for one in latest:
         core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
-    removal.tell_evicted(core, evicted)
+    removal.tell_evicted(core, evicted, latest[0].record.namespace)
     return records
 
 
-async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], list[Removed]]:
+async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], Evicted]:
     """Write, make memory follow, evict; what was written and evicted. The caller holds `writer`."""
     await sync.catch_up(core)
     written = None
@@ -147,19 +148,14 @@ async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], li
             core,
             [record._replace(vector=one.record.vector) for one, record in zip(drafts, records, strict=True)],
         )
-        for record, done in zip(records, written, strict=True):
+        pairs = list(zip(records, written, strict=True))
+        for record, done in pairs:
             core.counts[record.namespace] = core.counts.get(record.namespace, 0) + (not done.replaced)
             core.applied_seq = max(core.applied_seq, done.seq)
+        core.usage.replaced((record.id, record.accessed_at) for record, done in pairs if done.replaced)
     except BaseException as error:
         # By contract a store that fails with its own error has written nothing.
         if written is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
         raise
-    try:
-        if core.usage.is_due(core.clock.now()):
-            await usage.flush(core)
-        return records, await removal.evict(core)
-    except StoreBackendError as error:
-        # The entries are stored; the next write will try again.
-        core.store_failed(drafts[0].record.namespace, "evicting", error)
-        return records, []
+    return records, await removal.evict(core)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ class UsageLog:
             tally = self._tally(namespace)
             tally.hits_semantic += 1
             tally.seconds_saved += seconds_saved
+
+    def replaced(self, entries: Iterable[tuple[int, float]]) -> None:
+        """Forget accesses before these entries, by id, were written anew: written later, they would age them."""
+        with self._lock:
+            for entry_id, written_at in entries:
+                if self._accessed.get(entry_id, math.inf) <= written_at:
+                    del self._accessed[entry_id]
 
     def miss(self, namespace: str) -> None:
         with self._lock:
