@@ -89,7 +89,11 @@ async def _let_go(core: Core) -> None:
 
 
 async def stats(core: Core, namespace: str | None) -> Stats:
-    """Counters and sizes of one namespace, or of all."""
+    """Counters and sizes of one namespace, or of all; from memory, if the store does not answer."""
+    try:
+        await sync.catch_up_if_dirty(core)
+    except StoreBackendError as error:
+        core.store_failed("", "counting", error)
     counters = core.usage.totals(namespace)
     index_bytes, tombstones = 0, 0
     if core.embedder is not None:
