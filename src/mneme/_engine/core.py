@@ -190,17 +190,27 @@ class Core:
         """The response, fresh."""
         return decode_response(record.codec, record.payload, self.options.codec)
 
-    def hit(self, record: Record, response: Any, *, layer: Layer, similarity: float, confidence: float) -> Hit:
+    def hit(
+        self,
+        record: Record,
+        response: Any,
+        *,
+        layer: Layer,
+        similarity: float,
+        confidence: float,
+        age_seconds: float | None = None,
+    ) -> Hit:
+        """A hit to hand out, of the age it was judged at, or has now."""
         return Hit(
-            response=response,
-            similarity=similarity,
-            confidence=confidence,
-            age_seconds=age_of(record, self.clock.now()),
-            layer=layer,
-            namespace=record.namespace,
-            metadata=decode_metadata(record.metadata),
-            query=record.query,
-            entry_id=record.id,
+            response,
+            similarity,
+            confidence,
+            age_of(record, self.clock.now()) if age_seconds is None else age_seconds,
+            layer,
+            record.namespace,
+            decode_metadata(record.metadata),
+            record.query,
+            record.id,
         )
 
     def count_hit(self, hit: Hit, record: Record) -> None:

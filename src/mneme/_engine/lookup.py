@@ -38,9 +38,12 @@ class Found:
 async def get(core: Core, asks: Sequence[Ask]) -> list[Hit | None]:
     """The answer to each request, all of one partition, and what goes with serving it: counters, events, tidying."""
     results = await find(core, asks)
+    done = True
     for ask, found in zip(asks, results, strict=True):
         count(core, ask, found)
-    await tidy(core, results)
+        done = done and found.hit is not None and not found.dead
+    if not done:
+        await tidy(core, results)
     return [found.hit for found in results]
 
 
@@ -63,7 +66,8 @@ async def tidy(core: Core, results: Sequence[Found]) -> None:
 
 async def find(core: Core, asks: Sequence[Ask]) -> list[Found]:
     """Look up requests of one partition without counting: one read, one embedder batch, one search, one more read."""
-    await sync.catch_up_if_dirty(core)
+    if core.dirty:
+        await sync.catch_up_if_dirty(core)
     version = core.hot.version()
     records = await core.store.read([ask.key for ask in asks])
     results = [Found() for _ in asks]
@@ -72,7 +76,7 @@ async def find(core: Core, asks: Sequence[Ask]) -> list[Found]:
         found = results[position]
         if record is None or not _consider(core, ask, Scored(record, 1.0), "exact", found):
             unanswered.append(position)
-        elif found.hit is not None:
+        elif found.hit is not None and core.hot.keeps:
             core.keep_hot(ask, record, found.hit.response, version)
     if unanswered:
         await _find_semantic(core, asks, results, unanswered)
@@ -118,7 +122,14 @@ def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Foun
     verdict = judge(record, response, similarity=similarity, threshold=ask.threshold, now=now, options=core.options)
     if verdict.reason == "below_threshold":
         return False  # the floor of a batch is the lowest of its thresholds
-    hit = core.hit(record, response, layer=layer, similarity=similarity, confidence=verdict.confidence)
+    hit = core.hit(
+        record,
+        response,
+        layer=layer,
+        similarity=similarity,
+        confidence=verdict.confidence,
+        age_seconds=verdict.age_seconds,
+    )
     if verdict.reason == "accepted":
         found.hit, found.record = hit, record
         return True

@@ -63,15 +63,14 @@ async def get(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> Hit | None:
-    [hit] = await get_many(
-        core,
-        [query],
-        embeddings=[embedding],
-        namespace=namespace,
-        scope=scope,
-        similarity_threshold=similarity_threshold,
-        bypass=bypass,
+    await maintain.ready(core)
+    ask = core.ask(
+        query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
     )
+    if bypass:
+        core.count_miss(ask.namespace, "bypass")
+        return None
+    [hit] = await lookup.get(core, [ask])
     return hit
 
 

@@ -49,6 +49,7 @@ class HotLayer:
         self._bytes = 0
         self._version = 0
         self.get = self._entries.get
+        self.keeps = max_bytes > 0
 
     @property
     def memory_bytes(self) -> int:
