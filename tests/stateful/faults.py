@@ -1,11 +1,10 @@
 """A store that fails on command, and an embedder that knows a dozen texts."""
 
 from mneme import InputTooLongError, StoreBackendError
+from mneme.ports import Store
 from mneme.testing import ScriptedEmbedder
 
-VERBS = (
-    "open read write delete record scan vectors changes summary check compact close"  # all of the port
-).split()
+VERBS = [name for name in vars(Store) if not name.startswith("_") and name != "name"]
 
 
 class FaultyStore:

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stateful.faults import FaultyStore, Vocabulary
-from stateful.model import Model, Row, gone, normalized, unit
 
 from mneme import (
     AsyncSemanticCache,
@@ -24,6 +22,8 @@ from mneme import (
 )
 from mneme.ports import Selection
 from mneme.testing import FakeClock
+from stateful.faults import FaultyStore, Vocabulary
+from stateful.model import Model, Row, gone, normalized, unit
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 WALK = settings() if THOROUGH else settings(max_examples=60, stateful_step_count=30)
@@ -118,7 +118,7 @@ class CacheMachine(RuleBasedStateMachine):
         dtype=DTYPES,
         default_ttl=st.sampled_from([None, 30]),
     )
-    def open(self, words, cap, quota, picky, ages, hot_bytes, dtype, default_ttl):
+    def open(self, *, words, cap, quota, picky, ages, hot_bytes, dtype, default_ttl):
         self.words = words
         self.strict = False
         self.default_ttl = default_ttl
@@ -251,12 +251,12 @@ class CacheMachine(RuleBasedStateMachine):
 
     def find(self, query, namespace, scope, threshold=None, own=None):
         least = self.model.threshold if threshold is None else threshold
-        return self.model.find(namespace, scope, query, self.vector_of(query, own), least, self.now)
+        return self.model.find((namespace, scope, query), self.vector_of(query, own), least, self.now)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     @rule(query=QUERIES, namespace=NAMESPACES, scope=SCOPES, threshold=THRESHOLDS, own=OWN_VECTORS, pause=PAUSES)
-    def get(self, query, namespace, scope, threshold, own, pause):
+    def get(self, *, query, namespace, scope, threshold, own, pause):
         self.clock.advance(pause)
         found = self.find(query, namespace, scope, threshold, own)
         hit = self.do(
@@ -287,10 +287,12 @@ class CacheMachine(RuleBasedStateMachine):
     def a_busy_while(self, namespace, steps):
         for verb, query, pause in steps:
             if verb == "get":
-                self.get(query, namespace, None, None, None, pause)
+                self.get(query=query, namespace=namespace, scope=None, threshold=None, own=None, pause=pause)
             else:
                 self.values += 1
-                self.put(query, f"value {self.values}", namespace, None, None, (), None, pause)
+                value = f"value {self.values}"
+                plain = {"scope": None, "ttl": None, "tags": (), "own": None}
+                self.put(query=query, value=value, namespace=namespace, pause=pause, **plain)
 
     @rule(query=QUERIES, namespace=NAMESPACES)
     def bypass(self, query, namespace):
@@ -301,7 +303,7 @@ class CacheMachine(RuleBasedStateMachine):
     def lookup(self, query, namespace, scope, own, k):
         embedding = None if own is None else VECTORS[own]
         hits = self.do("lookup", query, namespace=namespace, scope=scope, embedding=embedding, k=k)
-        expected = self.model.nearest(namespace, scope, query, self.vector_of(query, own), k, self.now)
+        expected = self.model.nearest((namespace, scope, query), self.vector_of(query, own), k, self.now)
         assert [hit.entry_id for hit in hits] == [row.id for _, row in expected]
         assert [hit.similarity for hit in hits] == pytest.approx([similarity for similarity, _ in expected], abs=1e-6)
 
@@ -324,7 +326,7 @@ class CacheMachine(RuleBasedStateMachine):
         own=OWN_VECTORS,
         pause=PAUSES,
     )
-    def put(self, query, value, namespace, scope, ttl, tags, own, pause):
+    def put(self, *, query, value, namespace, scope, ttl, tags, own, pause):
         self.clock.advance(pause)
         options = _put_options(query, namespace, scope, ttl, tags)
         embedding = None if own is None else VECTORS[own]
@@ -368,7 +370,7 @@ class CacheMachine(RuleBasedStateMachine):
         fails=st.booleans(),
         single_flight=st.sampled_from(["exact", "semantic"]),
     )
-    def get_or_compute(self, query, namespace, scope, threshold, ttl, stale, takes, fails, single_flight):
+    def get_or_compute(self, *, query, namespace, scope, threshold, ttl, stale, takes, fails, single_flight):
         self.values += 1
         value = f"computed {self.values}"
         asked = []

@@ -86,9 +86,10 @@ class Model:
         ]
         return sorted(near, key=lambda pair: (-pair[0], pair[1].id))
 
-    def find(self, namespace, scope, query, vector, threshold, now):
+    def find(self, ask, vector, threshold, now):
+        namespace, scope, _ = ask
         found = Found()
-        exact = self.of_query(namespace, scope, query)
+        exact = self.of_query(*ask)
         if exact is not None and self._answers(exact, 1.0, "exact", found, now):
             return found
         for similarity, row in self.ranked(namespace, scope, vector):
@@ -112,8 +113,9 @@ class Model:
             return True
         return False
 
-    def nearest(self, namespace, scope, query, vector, k, now):
-        exact = self.of_query(namespace, scope, query)
+    def nearest(self, ask, vector, k, now):
+        namespace, scope, _ = ask
+        exact = self.of_query(*ask)
         ranked = [pair for pair in self.ranked(namespace, scope, vector) if pair[1] is not exact]
         if exact is not None:
             ranked.insert(0, (1.0, exact))
