@@ -181,6 +181,7 @@ def having(**more):
 
 HOUSEKEEPING = dict.fromkeys(["store.delete", "store.record", "index.remove"], StoreBackendError)
 EMBEDDER = {"embedder.embed": Exception, "embedder.embed_many": Exception}
+LOOKING = {"store.read": StoreBackendError, "index.search": StoreBackendError}
 
 FLOWS = {
     "get, exact": Flow(
@@ -292,15 +293,15 @@ FLOWS = {
         lookups=1,
         run=lambda b: b.cache.get_or_compute("other @21", lambda query: "computed"),
         result="answer 1",
-        unfelt=EMBEDDER,
-        instead={"embedder.embed": "computed"},
+        unfelt=EMBEDDER | LOOKING,
+        instead={"embedder.embed": "computed", "store.read": "computed", "index.search": "computed"},
     ),
     "get_or_compute": Flow(
         lookups=1,
         run=lambda b: b.cache.get_or_compute("question @100", lambda query: "computed"),
         after=having(question_100="computed"),
         result="computed",
-        unfelt=EMBEDDER | {"store.write": Exception, "index.add": Exception},
+        unfelt=EMBEDDER | LOOKING | {"store.write": Exception, "index.add": Exception},
     ),
     "get_or_compute, bypass": Flow(
         lookups=1,

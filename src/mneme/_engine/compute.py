@@ -12,9 +12,10 @@ from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
 from mneme._rules.codec import decode_response, encode_response
 from mneme._rules.matching import RESOLUTION, confidence_of
-from mneme._runtime.flights import Flight, Outcome
+from mneme._runtime.flights import Flight, Offer, Outcome
 from mneme.errors import StoreBackendError
 from mneme.ports import Record
+from mneme.types import Hit
 
 SingleFlight: TypeAlias = Literal["exact", "semantic"]
 
@@ -84,52 +85,71 @@ async def refresh(core: Core, order: Order) -> Any:
 
 
 async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
-    """Wait for another's flight; `None` if its leader gave up."""
-    ask = order.ask
+    """Wait for another's flight; `None` if nothing came of it that this caller accepts."""
     if order.lifetime.stale_ttl is not None:
         await flight.looked.wait()
-        if flight.stale is not None:
-            return Got(flight.stale(), computed=False)
+        if flight.stale is not None and _accepts(core, order, flight.stale):
+            return _serve_stale(core, order, flight.stale)
     await flight.landed.wait()
     outcome = flight.outcome
     if outcome is None:
         return None
     if outcome.error is not None:
-        core.count_miss(ask.namespace, "compute_failed")
+        if order.stale_on_error and flight.stale is not None and _accepts(core, order, flight.stale):
+            return _serve_stale(core, order, flight.stale)
+        core.count_miss(order.ask.namespace, "compute_failed")
         raise outcome.error
-    if outcome.record is None:
-        core.count_miss(ask.namespace, "not_stored")
-        return Got(outcome.value() if outcome.value else None, computed=False)
-    response = core.response_of(outcome.record)
-    confidence = confidence_of(outcome.similarity, 0.0, core.options)
-    hit = core.hit(outcome.record, response, layer=outcome.layer, similarity=outcome.similarity, confidence=confidence)
-    core.count_hit(hit, outcome.record)
+    offer = outcome.offer
+    if offer is None or not _accepts(core, order, offer):
+        return None
+    if offer.record is None:
+        core.count_miss(order.ask.namespace, "not_stored")
+        return Got(offer.value(), computed=False)
+    response = offer.value()
+    confidence = confidence_of(offer.similarity, 0.0, core.options)
+    hit = core.hit(offer.record, response, layer=offer.layer, similarity=offer.similarity, confidence=confidence)
+    core.count_hit(hit, offer.record)
     return Got(response, computed=False)
+
+
+def _accepts(core: Core, order: Order, offer: Offer) -> bool:
+    """Callers of one query may ask for different thresholds; what was found for another need not do for this one."""
+    return offer.layer == "exact" or _would_answer(core, order.ask, offer.similarity)
+
+
+def _serve_stale(core: Core, order: Order, offer: Offer) -> Got:
+    core.events.send("stale", order.ask.namespace, layer=offer.layer, similarity=offer.similarity)
+    return Got(offer.value(), computed=False)
 
 
 async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]:
     found = await _look(core, order, flight)
     if found.hit is not None and found.record is not None:
         core.count_hit(found.hit, found.record)
-        outcome = Outcome(record=found.record, layer=found.hit.layer, similarity=found.hit.similarity)
-        return Got(found.hit.response, computed=False), outcome
+        return Got(found.hit.response, computed=False), Outcome(_offer(core, found.hit, found.record))
     core.count_miss(order.ask.namespace, found.reason)
     try:
         with core.flights.leading(flight):
             value, seconds = await _timed(core, order)
-    except Exception:
-        if not order.stale_on_error or found.stale is None:
+    except Exception as error:
+        if not order.stale_on_error or flight.stale is None:
             raise
         logger.warning("compute failed; an expired response is served instead", exc_info=True)
-        stale = found.stale.response
-        return Got(stale, computed=False), Outcome(value=_copier(core, stale))
-    if found.reason == "embedder_failure":
-        # Stored without a vector the entry would stay invisible to the semantic layer for as long as it lives.
-        logger.warning("the response is not stored, because the embedder failed")
+        return _serve_stale(core, order, flight.stale), Outcome(error=error)
+    if found.reason in _NOT_TO_BE_STORED:
+        logger.warning("the response is not stored: %s", _NOT_TO_BE_STORED[found.reason])
         record = None
     else:
         record = await _store(core, order, value, seconds)
-    return Got(value, computed=True), Outcome(value=_copier(core, value), record=record)
+    return Got(value, computed=True), Outcome(Offer(_copier(core, value), record=record))
+
+
+_NOT_TO_BE_STORED = {
+    # Without a vector the entry would stay invisible to the semantic layer for as long as it lives.
+    "embedder_failure": "the embedder failed",
+    # It would most likely fail once more, after as long a wait.
+    "store_failure": "the store failed",
+}
 
 
 async def _look(core: Core, order: Order, flight: Flight) -> Found:
@@ -140,11 +160,10 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
     ask = order.ask
     for _ in range(_LOOKS):
         landings = core.flights.landings()
-        [found] = await lookup.find(core, [ask])
+        found = await _find(core, ask)
         ask.vector = found.vector
-        await lookup.tidy(core, [found])
         if found.stale is not None:
-            flight.stale = _stale_server(core, found)
+            flight.stale = _offer(core, found.stale)
         flight.looked.set()
         if found.hit is not None or found.vector is None:
             break
@@ -159,24 +178,26 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
     return found
 
 
+async def _find(core: Core, ask: Ask) -> Found:
+    """Look the request up; a store that fails is a miss, because the value can be computed without it."""
+    try:
+        [found] = await lookup.find(core, [ask])
+        await lookup.tidy(core, [found])
+    except StoreBackendError as error:
+        core.store_failed(ask.namespace, "looking up a query", error)
+        return Found(reason="store_failure")
+    return found
+
+
+def _offer(core: Core, hit: Hit, record: Record | None = None) -> Offer:
+    return Offer(_copier(core, hit.response), hit.layer, hit.similarity, record)
+
+
 def _would_answer(core: Core, ask: Ask, similarity: float) -> bool:
     if similarity < ask.threshold - RESOLUTION:
         return False
     least = core.options.min_confidence
     return least is None or confidence_of(similarity, 0.0, core.options) >= least
-
-
-def _stale_server(core: Core, found: Found) -> Callable[[], Any]:
-    stale = found.stale
-    if stale is None:
-        raise ValueError("nothing stale was found")
-    copy = _copier(core, stale.response)
-
-    def serve() -> Any:
-        core.events.send("stale", stale.namespace, entry_id=stale.entry_id)
-        return copy()
-
-    return serve
 
 
 async def _timed(core: Core, order: Order) -> tuple[Any, float]:

@@ -54,7 +54,7 @@ def _check(value: Any, where: str, levels: int) -> None:
     else:
         raise TypeError(
             f"{where} is of type {kind.__name__}, which would not come back as it went in; "
-            "use str, bytes or plain JSON values, or pass codec="
+            "use str, int, float, bool, None, and lists and dicts of them"
         )
 
 
@@ -80,7 +80,10 @@ def encode_response(response: Any, codec: Codec | None) -> tuple[str, bytes]:
         return BYTES, response
     try:
         return JSON, dump_json(response, "response").encode("ascii")
-    except (TypeError, ValueError):
+    except TypeError as error:
+        if codec is None:
+            raise TypeError(f"{error}; or pass the cache a codec= for it") from None
+    except ValueError:
         if codec is None:
             raise
     payload = codec.encode(response)

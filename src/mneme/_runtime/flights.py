@@ -21,15 +21,22 @@ from mneme.types import Layer
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A value that a flight can give to those who wait, as far as they accept it."""
+
+    value: Callable[[], Any]
+    """Makes it anew for every waiter, so that callers share nothing they could change."""
+    layer: Layer = "exact"
+    similarity: float = 1.0
+    record: Record | None = None
+    """The entry that it was found in, or became."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a flight came to: a value, or the error that computing it raised."""
 
-    value: Callable[[], Any] | None = None
-    """Makes the value anew for every waiter, so that callers share nothing they could change."""
-    record: Record | None = None
-    """The entry that it was found in, or became."""
-    layer: Layer = "exact"
-    similarity: float = 1.0
+    offer: Offer | None = None
     error: Exception | None = None
 
 
@@ -47,7 +54,7 @@ class Flight:
         self.partition = partition
         self.looked = runtime.signal()
         self.landed = runtime.signal()
-        self.stale: Callable[[], Any] | None = None
+        self.stale: Offer | None = None
         self.vector: Vector | None = None
         self.outcome: Outcome | None = None
 
