@@ -20,6 +20,7 @@ __all__ = [
     "HIGH_WATER",
     "IDS_OF_KEYS",
     "IDS_OF_TAGS",
+    "INSERT_FACTS",
     "INSERT_TAG",
     "INSERT_TOMBSTONE",
     "INSERT_VECTOR",
@@ -34,10 +35,10 @@ __all__ = [
     "READ_KEYS",
     "REMOVE_TAGS",
     "REMOVE_VECTOR",
+    "REPLACE_FACTS",
     "SET_ACCESSED",
     "SUMMARY",
     "UPSERT_ENTRY",
-    "UPSERT_FACTS",
     "VECTORS",
     "scan_of",
     "selected_ids",
@@ -98,9 +99,11 @@ ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, partition_id = excluded.part
     payload = excluded.payload, codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags,
     expires_at = excluded.expires_at, compute_seconds = excluded.compute_seconds"""
 MOVED = "SELECT seq, id FROM entries WHERE seq > id AND seq > ?"
-UPSERT_FACTS = """
-INSERT OR REPLACE INTO facts (id, namespace_id, partition_id, created_at, accessed_at, removable_at, size)
-VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT_FACTS, REPLACE_FACTS = (
+    f"""{verb} INTO facts (id, namespace_id, partition_id, created_at, accessed_at, removable_at, size)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    for verb in ("INSERT", "REPLACE")
+)
 INSERT_VECTOR = "INSERT INTO vectors (id, partition_id, vector) VALUES (?, ?, ?)"
 REMOVE_VECTOR = "DELETE FROM vectors WHERE id = ?"
 INSERT_TAG = "INSERT OR IGNORE INTO tags (tag, entry_id) VALUES (?, ?)"
