@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from mneme._rules.codec import decode_metadata, decode_response
 from mneme._rules.keys import Scope, canonical_scope, key_of, partition_of
 from mneme._rules.matching import age_of, judge
 from mneme._rules.options import Options, default_validator
-from mneme._rules.vectors import unit_vector
+from mneme._rules.vectors import unit_vector, unit_vectors
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.flights import Flights
@@ -139,13 +139,22 @@ class Core:
             threshold=self.threshold
             if similarity_threshold is None
             else check_unit(similarity_threshold, "similarity_threshold"),
-            vector=None if embedding is None else self._own_vector(embedding),
+            vector=None if embedding is None else self.own_vectors([embedding])[0],
         )
 
-    def _own_vector(self, embedding: Any) -> Vector:
+    def own_vectors(self, embeddings: Sequence[Any]) -> list[Vector]:
+        """The callers' own embeddings, as unit vectors.
+
+        Raises:
+            EmbedderDimensionError, TypeError, ValueError: One of them does not fit this cache.
+        """
+        if not embeddings:
+            return []
         if self.embedder is None:
             raise TypeError("embedding= needs a cache with an embedder, whose dimension and fingerprint it shares")
-        return unit_vector(embedding, self.embedder.dim)
+        if len(embeddings) == 1:
+            return [unit_vector(embeddings[0], self.embedder.dim)]
+        return unit_vectors(embeddings, self.embedder.dim)
 
     def peek(self, query: str, namespace: str, scope: Scope) -> Hit | None:
         """An exact hit from memory, without waiting for anything; `None` says nothing about other layers.
@@ -228,10 +237,10 @@ class Core:
         logger.warning("the store failed while %s: %s", doing, error)
         self.events.send("store_failure", namespace, doing=doing, error=repr(error))
 
-    def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int | None = None) -> None:
-        """Keep an entry in memory: just written, or read from the store since version *offered_at*."""
-        entry = HotEntry(ask.hot_key, record, response)
-        if offered_at is None:
-            self.hot.put(entry)
-        else:
-            self.hot.offer(entry, offered_at)
+    def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int) -> None:
+        """Keep in memory what was read from the store since version *offered_at*."""
+        self.hot.offer(HotEntry(ask.hot_key, record, response), offered_at)
+
+    def keep_written(self, asks: Sequence[Ask], records: Sequence[Record], responses: Sequence[Any]) -> None:
+        """Keep in memory what was just written."""
+        self.hot.put([HotEntry(ask.hot_key, *rest) for ask, *rest in zip(asks, records, responses, strict=True)])

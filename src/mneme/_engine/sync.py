@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mneme._engine.core import Core
@@ -30,18 +32,19 @@ async def load_counts(core: Core) -> None:
     core.counts = {part.namespace: part.entries for part in await core.store.summary() if part.entries}
 
 
-async def index_records(core: Core, records: list[Record]) -> None:
-    """Make the index hold exactly these records' vectors; one without a vector is not held."""
+async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int]) -> None:
+    """Make the index hold exactly these records' vectors under these ids; one without a vector is not held."""
     if core.embedder is None:
         return
-    bare = [record.id for record in records if record.vector is None]
+    bare = [entry_id for record, entry_id in zip(records, ids, strict=True) if record.vector is None]
     if bare:
         await core.index.remove(bare)
-    with_vector = [(record, record.vector) for record in records if record.vector is not None]
-    if with_vector:
-        ids = [record.id for record, _ in with_vector]
-        partitions = [record.partition for record, _ in with_vector]
-        await core.index.add(ids, partitions, np.stack([vector for _, vector in with_vector]))
+    rows = [(entry_id, record.partition, record.vector) for record, entry_id in zip(records, ids, strict=True)]
+    held = [row for row in rows if row[2] is not None] if bare else rows
+    if held:
+        numbers, partitions, vectors = zip(*held, strict=True)
+        # Not np.stack, which takes ten times as long for many short rows.
+        await core.index.add(numbers, partitions, np.concatenate(vectors).reshape(len(held), -1))
 
 
 async def catch_up_if_dirty(core: Core) -> None:
@@ -61,7 +64,8 @@ async def catch_up(core: Core) -> None:
         records = await core.store.read(alive, vectors=True)
         if core.embedder is not None:
             await core.index.remove(gone)
-        await index_records(core, [record for record in records if record is not None])
+        found = [record for record in records if record is not None]
+        await index_records(core, found, [record.id for record in found])
         core.hot.discard([*gone, *alive])
         core.applied_seq = changes[-1].seq
     await load_counts(core)

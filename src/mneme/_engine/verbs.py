@@ -11,11 +11,11 @@ from typing import Any
 from mneme._engine import compute, explore, lookup, maintain, removal, write
 from mneme._engine.compute import Got, Order, SingleFlight
 from mneme._engine.core import Core
-from mneme._engine.write import Draft, Lifetime
+from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope, canonical_scope, partition_of
-from mneme.ports import Selection, VectorDType
+from mneme.ports import Selection, Vector, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags"})
@@ -103,6 +103,7 @@ def _draft(
     response: Any,
     *,
     embedding: Any = None,
+    vector: Vector | None = None,
     namespace: str = "default",
     scope: Scope = None,
     metadata: Mapping[str, Any] | None = None,
@@ -110,7 +111,11 @@ def _draft(
     tags: Sequence[str] = (),
 ) -> Draft | None:
     ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
-    return write.draft(core, ask, response, metadata=metadata, tags=tags, lifetime=Lifetime(ttl))
+    if vector is not None:
+        ask.vector = vector
+    return write.draft(
+        core, ask, response, metadata=metadata, tags=tags, lifetime=PLAIN if ttl is None else Lifetime(ttl)
+    )
 
 
 async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
@@ -124,7 +129,11 @@ async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
 
 async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, Any]], **defaults: Any) -> int:
     await maintain.ready(core)
-    drafts = [_draft(core, **{**defaults, **_item(position, item)}) for position, item in enumerate(items)]
+    given = [{**defaults, **_item(position, item)} for position, item in enumerate(items)]
+    with_vector = [one for one in given if one.get("embedding") is not None]
+    for one, vector in zip(with_vector, core.own_vectors([one.pop("embedding") for one in with_vector]), strict=True):
+        one["vector"] = vector
+    drafts = [_draft(core, **one) for one in given]
     accepted = [draft for draft in drafts if draft is not None]
     await write.put(core, accepted)
     return len(accepted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mneme._engine import removal, sync
 from mneme._engine.core import Ask, Core
@@ -15,6 +15,9 @@ from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
 from mneme.ports import Record
+
+_WRITTEN = Record._fields.index("id")
+"""So many fields of a record come from the writer; then come id and sequence number, which the store gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,11 @@ class Lifetime:
         fraction(self.jitter, "jitter")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+PLAIN = Lifetime()
+"""As long as the cache's default says."""
+
+
+class Draft(NamedTuple):
     """An entry that passed every check and lacks only its vector, if that."""
 
     ask: Ask
@@ -71,7 +77,8 @@ def draft(
     encoded_metadata = encode_metadata(metadata)
     _check_size("metadata", encoded_metadata, options.max_metadata_bytes)
     checked_tags = check_tags(tags)
-    lifetime.check()
+    if lifetime is not PLAIN:
+        lifetime.check()
     if not options.validator(response):
         core.events.send("put_rejected", ask.namespace, query=ask.query)
         return None
@@ -137,17 +144,14 @@ async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Record], Ev
     await sync.catch_up(core)
     written = None
     try:
-        written = await core.store.write([one.record for one in drafts])
+        sent = [one.record for one in drafts]
+        written = await core.store.write(sent)
         records = [
-            one.record._replace(id=done.id, seq=done.seq, vector=None)
-            for one, done in zip(drafts, written, strict=True)
+            Record._make((*record[:_WRITTEN], done.id, done.seq, None))
+            for record, done in zip(sent, written, strict=True)
         ]
-        for one, record in zip(drafts, records, strict=True):
-            core.keep_hot(one.ask, record, one.response)
-        await sync.index_records(
-            core,
-            [record._replace(vector=one.record.vector) for one, record in zip(drafts, records, strict=True)],
-        )
+        core.keep_written([one.ask for one in drafts], records, [one.response for one in drafts])
+        await sync.index_records(core, sent, [done.id for done in written])
         pairs = list(zip(records, written, strict=True))
         for record, done in pairs:
             core.counts[record.namespace] = core.counts.get(record.namespace, 0) + (not done.replaced)

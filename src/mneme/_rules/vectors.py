@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from mneme.ports import Matrix, Vector
 
 _SHORT, _LONG = 1e-140, 1e140
 """Vectors of a length in between have squares that float64 holds well."""
+_AT_ONCE = 256
+"""Rows converted at a time, so that what lies in between stays in the processor's cache."""
 
 
 def unit_vector(given: Any, dim: int) -> Vector:
@@ -25,9 +28,9 @@ def unit_vector(given: Any, dim: int) -> Vector:
     array = _real(given)
     if array.shape != (dim,):
         raise EmbedderDimensionError(f"the embedding has shape {array.shape}; this cache needs ({dim},)")
+    # One vector comes with every call, so it takes no detour. A row of a matrix gets the same bits.
     with np.errstate(over="ignore"):
-        length = math.sqrt(np.add.reduce(array * array))
-    # One vector comes with every call, so it takes no detour; the sum and what follows are the same as for a matrix.
+        length = math.sqrt(array.dot(array))
     unit: Vector = (array / length).astype(np.float32) if _SHORT < length < _LONG else _unit(array[np.newaxis])[0]
     return unit
 
@@ -42,6 +45,17 @@ def unit_matrix(given: Any, rows: int, dim: int) -> Matrix:
     return _unit(array)
 
 
+def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector]:
+    """What `unit_vector` makes of each, in less time where they are many of the usual kind."""
+    if not all(type(one) is np.ndarray and one.dtype == np.float32 and one.shape == (dim,) for one in given):
+        return [unit_vector(one, dim) for one in given]
+    units: list[Vector] = []
+    for start in range(0, len(given), _AT_ONCE):
+        block = given[start : start + _AT_ONCE]
+        units.extend(unit_matrix(np.concatenate(block).reshape(len(block), dim), len(block), dim))
+    return units
+
+
 def _real(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
         array = np.asarray(given)
@@ -54,9 +68,9 @@ def _real(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _unit(array: np.ndarray[Any, np.dtype[np.float64]]) -> Matrix:
     with np.errstate(over="ignore"):
-        lengths = np.sqrt(np.add.reduce(array * array, axis=1, keepdims=True))
+        lengths = np.sqrt([row.dot(row) for row in array])
     if ((lengths > _SHORT) & (lengths < _LONG)).all():
-        return (array / lengths).astype(np.float32)
+        return (array / lengths[:, np.newaxis]).astype(np.float32)
     # Scaled by the largest component first: squares of extremes overflow or vanish.
     largest = np.abs(array).max(axis=1, keepdims=True, initial=0.0)
     if not np.isfinite(largest).all():

@@ -68,11 +68,12 @@ class HotLayer:
             if version == self._version:
                 self._insert(entry)
 
-    def put(self, entry: HotEntry) -> None:
+    def put(self, entries: Iterable[HotEntry]) -> None:
         """Keep what was just written."""
         with self._lock:
             self._version += 1
-            self._insert(entry)
+            for entry in entries:
+                self._insert(entry)
 
     def discard(self, entry_ids: Iterable[int]) -> None:
         """Forget entries that were deleted or replaced."""
