@@ -164,7 +164,10 @@ class Core:
         if type(query) is not str or len(query) > self._surely_short:
             return None
         hot_key = (namespace, "" if scope is None else canonical_scope(scope), self.options.normalize(query))
-        entry = self.hot.get(hot_key)
+        try:
+            entry = self.hot.get(hot_key)
+        except TypeError:  # not hashable, so not of the right type
+            return None
         if entry is None:
             return None
         record = entry.record
