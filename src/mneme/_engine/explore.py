@@ -10,7 +10,7 @@ from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import ANY, nearest
 from mneme._rules.codec import decode_metadata
-from mneme._rules.matching import Verdict, judge
+from mneme._rules.matching import RESOLUTION, Verdict, judge
 from mneme.ports import Record, Selection
 from mneme.types import Candidate, Entry, Explanation, Hit, Layer
 
@@ -64,7 +64,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
                 reason = f"hit_{layer}"
             else:
                 verdict = "not_reached"
-        elif verdict != "below_threshold" and layer is None:
+        elif layer is None and one.similarity >= ask.threshold - RESOLUTION:
             reason = verdict
         candidates.append(
             Candidate(
