@@ -39,6 +39,8 @@ class Compass:
 
     def embed_many(self, texts):
         self.calls.append(tuple(texts))
+        if any("@flat" in text for text in texts):
+            return np.ones((len(texts), DIM - 1), np.float32)
         return np.stack([self._vector(text) for text in texts])
 
     def _vector(self, text):
