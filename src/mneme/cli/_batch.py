@@ -88,13 +88,14 @@ def _opened(source: Path) -> Iterator[tuple[BinaryIO, int | None]]:
         yield sys.stdin.buffer, None
         return
     try:
-        with source.open("rb") as file:
-            total = sum(1 for line in file if line.strip()) if file.seekable() else None
-            if total is not None:
-                file.seek(0)
-            yield file, total
+        file = source.open("rb")
     except OSError as error:
         raise Failure(f"cannot read {str(source)!r}: {error.strerror}", type(error).__name__) from error
+    with file:
+        total = sum(1 for line in file if line.strip()) if file.seekable() else None
+        if total is not None:
+            file.seek(0)
+        yield file, total
 
 
 def _item(number: int, line: bytes, done: _Done) -> dict[str, Any]:

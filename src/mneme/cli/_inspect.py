@@ -134,7 +134,9 @@ def _show_page(out: Out, file: Path, wanted: _Filter, after: int) -> None:
     out.hint(f"{len(page)} of {show.counted(total, 'entry')}")
     if more:
         command = ["mneme", "inspect", str(file), *wanted.words(), "--after", str(next_after)]
-        out.hint(f"next page: {shlex.join(command)}")
+        out.hint("next page:")
+        if out.rich:
+            out.command(f"  {shlex.join(command)}")
 
 
 def _row(entry: Entry, now: float, *, tags: bool) -> list[object]:

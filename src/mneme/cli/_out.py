@@ -49,6 +49,13 @@ class Out:
         elif not self.as_json:
             click.echo(visible(text))
 
+    def command(self, text: str) -> None:
+        """Print a command to be pasted: in one piece, however long it is."""
+        if self.rich:
+            self.console.print(Text(visible(text)), soft_wrap=True)
+        else:
+            self.say(text)
+
     def hint(self, text: str) -> None:
         """Print a line that only somebody at a terminal needs."""
         if self.rich:

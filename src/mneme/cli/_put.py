@@ -60,15 +60,16 @@ def put(
     if (source is None) == (query is None or response is None) or (source is not None and query is not None):
         raise click.UsageError("give QUERY and RESPONSE, or --from FILE.jsonl")
     out = Out(as_json=as_json)
-    # Before the file is made: what cannot be had must not leave an empty cache behind.
+    if source is not None and parse:
+        raise click.UsageError("--parse is for RESPONSE; a JSONL file holds JSON already")
+    value = None if response is None else _value(response, parse=parse)
+    # Before the file is made: an embedder that cannot be had must not leave an empty cache behind.
     chosen = find_embedder(embedder)
+    opening = opened(file, chosen, make=True)
     if source is not None:
-        if parse:
-            raise click.UsageError("--parse is for RESPONSE; a JSONL file holds JSON already")
-        put_lines(out, source, opened(file, chosen, make=True), shared)
+        put_lines(out, source, opening, shared)
         return
-    value = _value(str(response), parse=parse)
-    with opened(file, chosen, make=True) as cache:
+    with opening as cache:
         _put_one(out, cache, str(query), value, shared)
 
 

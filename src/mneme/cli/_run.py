@@ -23,7 +23,10 @@ _PIPE_CLOSED = 141
 def run(arguments: Sequence[str]) -> int:
     """The exit code of the command with *arguments*."""
     as_json = "--json" in arguments
-    _prepare()
+    _show_every_character()
+    warnings = _Warnings()
+    logger = logging.getLogger("mneme")
+    logger.addHandler(warnings)
     try:
         outcome = app.main(args=list(arguments), prog_name="mneme", standalone_mode=False)
         sys.stdout.flush()
@@ -34,6 +37,8 @@ def run(arguments: Sequence[str]) -> int:
         return _PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - Python would exit with 1, which says "no" here
         return _tell(error, as_json=as_json)
+    finally:
+        logger.removeHandler(warnings)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -64,27 +69,21 @@ def _complain(kind: str, message: str, *, as_json: bool, trace: str | None = Non
     click.echo(f"mneme: {message}", err=True)
 
 
-def _prepare() -> None:
-    """Let no character that a terminal cannot show end the command, and make warnings of the library one line each."""
+def _show_every_character() -> None:
+    """Let no character that the terminal's encoding lacks end the command."""
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # a stream that a test puts there has none
+        reconfigure = getattr(stream, "reconfigure", None)  # a stream that a program put there may have none
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    logger = logging.getLogger("mneme")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine())
-        logger.addHandler(handler)
-        logger.propagate = False
 
 
-class _OneLine(logging.Formatter):
-    """A warning and the error behind it, without the traceback."""
+class _Warnings(logging.Handler):
+    """Prints a warning of the library and the error behind it on one line, without the traceback."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         because = "" if error is None else f": {type(error).__name__}: {error}"
-        return f"mneme: warning: {record.getMessage()}{because}"
+        click.echo(f"mneme: warning: {record.getMessage()}{because}", err=True)
 
 
 def _let_go_of_stdout() -> None:

@@ -1,0 +1,174 @@
+"""`put`, `check`, `vacuum` and `clear`: changing a file, and keeping it sound."""
+
+import io
+import json
+import sqlite3
+import stat
+import sys
+
+import pytest
+
+from mneme import SemanticCache
+from mneme.testing import FakeClock
+
+HASH = ("--embedder", "mneme.testing:HashEmbedder")
+
+
+# --- put -------------------------------------------------------------------------------------------------------------
+
+
+def test_put_makes_a_private_file_and_get_finds_it_again(mneme, cache_path):
+    ran = mneme("put", cache_path, "2 + 2", "4", *HASH)
+    assert (ran.code, ran.out) == (0, "stored; the file holds 1 entry now\n")
+    if sys.platform != "win32":
+        assert stat.S_IMODE(cache_path.stat().st_mode) == 0o600
+    assert mneme("get", cache_path, "2 + 2", "--json", *HASH).document["hit"]["response"] == "4"
+
+
+def test_put_stores_all_that_comes_with_an_answer(mneme, cache_path):
+    options = ("--namespace", "n", "--scope", "s", "--metadata", '{"m": [1]}', "--ttl", "1h30m")
+    mneme("put", cache_path, "q", "r", *options, "--tag", "a", "--tag", "b", *HASH)
+    [entry] = mneme("inspect", cache_path, "--json").document["entries"]
+    assert (entry["namespace"], entry["scope"], entry["metadata"]) == ("n", "s", {"m": [1]})
+    assert entry["tags"] == ["a", "b"]
+    assert entry["expires_at"] == pytest.approx(entry["created_at"] + 5400)
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [("90", 90), ("2d", 172_800), ("inf", None)])
+def test_a_ttl_is_seconds_or_a_number_with_a_unit(mneme, cache_path, ttl, seconds):
+    mneme("put", cache_path, "q", "r", "--ttl", ttl, *HASH)
+    [entry] = mneme("inspect", cache_path, "--json").document["entries"]
+    lives = None if entry["expires_at"] is None else entry["expires_at"] - entry["created_at"]
+    assert lives == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_put_reads_stdin_and_parses_json_when_told_to(mneme, cache_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
+    mneme("put", cache_path, "text", "-", *HASH)
+    mneme("put", cache_path, "json", '{"a": [1, null]}', "--parse", *HASH)
+    found = {entry["query"]: entry["response"] for entry in mneme("inspect", cache_path, "--json").document["entries"]}
+    assert found == {"text": "two\nlines", "json": {"a": [1, None]}}
+
+
+def test_a_refused_answer_exits_with_1_and_stores_nothing(mneme, cache_path):
+    ran = mneme("put", cache_path, "q", "[ERROR] no", *HASH)
+    assert (ran.code, ran.out) == (1, "refused: the response is blank, or an error message\n")
+    ran = mneme("put", cache_path, "q", " ", "--json", *HASH)
+    assert (ran.code, ran.document) == (1, {"stored": 0, "refused": 1, "entries": 0})
+
+
+def lines(tmp_path, items):
+    source = tmp_path / "answers.jsonl"
+    source.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    return source
+
+
+def test_put_from_a_file_stores_every_line(mneme, cache_path, tmp_path):
+    items = [{"query": f"question {n}", "response": n, "tags": ["bulk"], "namespace": f"n{n % 2}"} for n in range(600)]
+    ran = mneme("put", cache_path, "--from", lines(tmp_path, items), "--ttl", "1d", "--json", *HASH)
+    assert (ran.code, ran.document) == (0, {"stored": 600, "refused": 0, "entries": 600})
+    entry = mneme("inspect", cache_path, "--contains", "question 599", "--json").document["entries"][0]
+    assert (entry["response"], entry["tags"], entry["namespace"]) == (599, ["bulk"], "n1")
+    assert entry["expires_at"] is not None
+
+
+def test_put_from_stdin(process, tmp_path):
+    data = '{"query": "a", "response": "b"}\n\n{"query": "c", "response": "d"}\n'
+    ran = process("put", "cache.db", "--from", "-", *HASH, stdin=None, input=data)
+    assert (ran.code, ran.out) == (0, "stored 2 lines; the file holds 2 entries now\n")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"query": "q"}, "line 601: has no 'response'; the 512 responses before are stored"),
+        ({"query": "q", "response": 1, "tag": "t"}, "line 601: has 'tag'"),
+        (["q", "r"], "line 601: not a JSON object"),
+        ({"query": 5, "response": 1}, "lines 513 to 601: query must be a str"),
+    ],
+)
+def test_a_wrong_line_is_named_and_what_was_stored_is_said(mneme, cache_path, tmp_path, bad, message):
+    items = [*({"query": f"question {n}", "response": n} for n in range(600)), bad]
+    ran = mneme("put", cache_path, "--from", lines(tmp_path, items), *HASH)
+    assert (ran.code, ran.out) == (3, "")
+    assert message in ran.err
+    assert mneme("stats", cache_path, "--json").document["total"]["entries"] == 512
+
+
+@pytest.mark.parametrize("content", ["{", '{"query": "q", "response": NaN}', None])
+def test_a_source_that_cannot_be_read_leaves_no_empty_cache(mneme, cache_path, tmp_path, content):
+    source = tmp_path / "answers.jsonl"
+    if content is not None:
+        source.write_text(content, encoding="utf-8")
+    assert mneme("put", cache_path, "--from", source, *HASH).code == 3
+    assert not cache_path.exists()
+
+
+def test_refused_lines_are_counted_and_exit_with_1(mneme, cache_path, tmp_path):
+    source = lines(tmp_path, [{"query": "a", "response": "b"}, {"query": "c", "response": ""}])
+    ran = mneme("put", cache_path, "--from", source, "--json", *HASH)
+    assert (ran.code, ran.document) == (1, {"stored": 1, "refused": 1, "entries": 1})
+
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+
+def test_check_says_that_a_file_is_sound(mneme, filled):
+    ran = mneme("check", filled)
+    assert (ran.code, ran.out) == (0, "sound: 3 entries\n")
+    assert mneme("check", filled, "--json").document == {"sound": True, "entries": 3, "problems": []}
+
+
+def test_check_exits_with_1_and_names_what_it_found(mneme, filled):
+    connection = sqlite3.connect(filled)
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    [vectors] = [name for name in tables if "vector" in name]
+    with connection:
+        connection.execute(f"UPDATE {vectors} SET vector = x'00'")  # noqa: S608 - a name from the schema
+    connection.close()
+    ran = mneme("check", filled)
+    assert ran.code == 1
+    assert "found" in ran.out.splitlines()[-1]
+    document = mneme("check", filled, "--json").document
+    assert document["sound"] is False
+    assert document["problems"]
+
+
+# --- vacuum and clear ------------------------------------------------------------------------------------------------
+
+
+def test_vacuum_removes_what_has_expired(mneme, cache_path):
+    with SemanticCache(cache_path, clock=FakeClock(1_000.0)) as cache:  # long ago
+        cache.put("old", "1", ttl=60)
+        cache.put("old too", "1", ttl=60, namespace="other")
+        cache.put("for ever", "1")
+    assert mneme("inspect", cache_path).out.splitlines()[1].endswith("expired")
+    ran = mneme("vacuum", cache_path, "--namespace", "other", "--no-compact", "--json")
+    assert ran.document == {"removed": 1, "freed_bytes": 0, "entries": 2}
+    ran = mneme("vacuum", cache_path)
+    assert ran.out.startswith("removed 1 expired entry, gave back ")
+    assert ran.out.endswith("; 1 entry left\n")
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        ([], set()),
+        (["--namespace", "shop"], {1}),
+        (["--tag", "geography"], {2, 3}),
+        (["--older-than", "1d"], {1, 2, 3}),
+        (["--namespace", "shop", "--tag", "geography"], {1, 2, 3}),
+    ],
+)
+def test_clear_removes_what_it_is_told_to(mneme, filled, filters, left):
+    document = mneme("clear", filled, *filters, "--yes", "--json").document
+    assert document == {"removed": 3 - len(left), "entries": len(left)}
+    entries = mneme("inspect", filled, "--json").document["entries"]
+    assert {entry["entry_id"] for entry in entries} == left
+
+
+def test_clear_without_a_terminal_needs_to_be_told_yes(process, filled):
+    ran = process("clear", filled)
+    assert (ran.code, ran.out) == (2, "")
+    assert "--yes" in ran.err
+    assert process("check", filled).out == "sound: 3 entries\n"

@@ -1,0 +1,206 @@
+"""How the command behaves whatever it is asked: help, exit codes, errors, JSON, pipes, interrupts."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import mneme as package
+from mneme.cli._app import app
+
+COMMANDS = sorted(app.commands)
+HASH = ("--embedder", "mneme.testing:HashEmbedder")
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+def test_help_teaches_every_command_by_example(mneme):
+    ran = mneme("--help")
+    assert ran.code == 0
+    for command in COMMANDS:
+        assert f"  mneme {command}" in ran.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_has_examples_whose_options_exist(mneme, command):
+    ran = mneme(command, "--help")
+    assert ran.code == 0
+    examples = [line.split() for line in ran.out.splitlines() if line.lstrip().startswith(f"mneme {command}")]
+    assert examples
+    options = {option for parameter in app.commands[command].params for option in parameter.opts}
+    options |= {option for parameter in app.commands[command].params for option in parameter.secondary_opts}
+    assert {word for example in examples for word in example if word.startswith("--")} <= options
+    assert "--json" in options
+
+
+def test_version(mneme):
+    ran = mneme("--version")
+    assert (ran.code, ran.out) == (0, f"mneme, version {package.__version__}\n")
+
+
+def test_the_module_is_the_command(process):
+    assert process("--version").out == f"mneme, version {package.__version__}\n"
+
+
+# --- exit codes and errors -------------------------------------------------------------------------------------------
+
+NEEDS_A_FILE = {
+    "get": ["get", "FILE", "q"],
+    "inspect": ["inspect", "FILE"],
+    "stats": ["stats", "FILE"],
+    "check": ["check", "FILE"],
+    "vacuum": ["vacuum", "FILE"],
+    "clear": ["clear", "FILE", "--yes"],
+}
+
+
+def test_every_command_that_reads_a_file_is_listed_here():
+    assert NEEDS_A_FILE.keys() | {"put", "demo"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", NEEDS_A_FILE)
+def test_a_missing_file_is_an_error_and_is_not_made(mneme, cache_path, command):
+    arguments = [cache_path if word == "FILE" else word for word in NEEDS_A_FILE[command]]
+    ran = mneme(*arguments)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith(f"mneme: there is no file '{cache_path}'")
+    ran = mneme(*arguments, "--json")
+    assert (ran.code, ran.out) == (3, "")
+    assert json.loads(ran.err)["error"]["type"] == "FileNotFoundError"
+    assert not cache_path.exists()
+
+
+@pytest.mark.parametrize("command", NEEDS_A_FILE)
+def test_a_file_that_is_no_cache_is_refused_and_left_alone(mneme, cache_path, command):
+    cache_path.write_bytes(b"my thesis " * 100)
+    ran = mneme(*(cache_path if word == "FILE" else word for word in NEEDS_A_FILE[command]), "--json")
+    assert (ran.code, ran.out) == (3, "")
+    assert json.loads(ran.err)["error"]["type"] == "CorruptCacheError"
+    assert cache_path.read_bytes() == b"my thesis " * 100
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["stats"],
+        ["stats", "FILE", "--frobnicate"],
+        ["get", "FILE", "q", "--threshold", "7", *HASH],
+        ["get", "FILE", " ", *HASH],
+        ["get", "FILE", "q", "--raw", "--json"],
+        ["get", "FILE", "q", "--scope", "{"],
+        ["get", "FILE", "q", "--embedder", "nonsense"],
+        ["get", "FILE", "q", "--embedder", "no_such_module:at_all"],
+        ["get", "FILE", "q", "--embedder", "mneme.testing:NoSuchThing"],
+        ["get", "FILE", "q", "--embedder", "math:sin"],
+        ["put", "FILE", "q"],
+        ["put", "FILE", "q", "r", "--from", "x"],
+        ["put", "FILE", "q", "r", "--ttl", "-1", *HASH],
+        ["put", "FILE", "q", "r", "--ttl", "soon", *HASH],
+        ["put", "FILE", "q", "{", "--parse"],
+        ["put", "FILE", "q", "r", "--metadata", "[]", *HASH],
+        ["inspect", "FILE", "--id", "1", "--contains", "x"],
+        ["inspect", "FILE", "--similar", "x", "--tag", "y"],
+        ["inspect", "FILE", "--scope", "x"],
+        ["clear", "FILE", "--older-than", "x", "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_a_message(mneme, filled, arguments):
+    ran = mneme(*(filled if word == "FILE" else word for word in arguments))
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+    if "--json" in arguments:
+        assert json.loads(ran.err)["error"]["message"]
+        return
+    assert "Error: " in ran.err
+    ran = mneme(*(filled if word == "FILE" else word for word in arguments), "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert json.loads(ran.err)["error"]["message"]
+
+
+def test_what_nobody_foresaw_exits_with_3_and_says_where(mneme, filled, monkeypatch):
+    monkeypatch.setattr("mneme.SemanticCache.check", lambda _: 1 // 0)
+    ran = mneme("check", filled)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.endswith("mneme: unexpected ZeroDivisionError: integer division or modulo by zero\n")
+    assert "Traceback" in ran.err
+    error = json.loads(mneme("check", filled, "--json").err)["error"]
+    assert error["type"] == "ZeroDivisionError"
+    assert "Traceback" in error["traceback"]
+
+
+def test_an_embedder_that_fails_is_one_line(mneme, filled, monkeypatch):
+    def fail(self, text):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("mneme.testing.HashEmbedder.embed", fail)
+    ran = mneme("get", filled, "something new", *HASH)
+    assert ran.code == 1
+    assert ran.err == "mneme: warning: the embedder failed; the query is a miss: ConnectionError: no route\n"
+    ran = mneme("put", filled, "something new", "x", *HASH)
+    assert (ran.code, ran.err) == (3, "mneme: no route\n")
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_without_the_extra_one_line_says_what_to_install(environment, tmp_path, missing, as_json):
+    arguments = ["stats", "x.db", *(["--json"] if as_json else [])]
+    script = f"import sys; sys.modules[{missing!r}] = None; from mneme.cli import main; main({arguments!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    message = json.loads(done.stderr)["error"]["message"] if as_json else done.stderr
+    assert "pip install 'mneme-cache[cli]'" in message
+    assert message.rstrip("\n").count("\n") == 0
+
+
+def test_without_the_model_the_message_says_what_to_install(mneme, cache_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ran = mneme("put", cache_path, "q", "r")
+    assert (ran.code, ran.out) == (3, "")
+    assert "mneme-cache[local]" in ran.err
+    assert not cache_path.exists()
+
+
+# --- pipes and interrupts --------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_goes_away_is_no_reason_to_complain(environment, tmp_path, filled):
+    command = [sys.executable, "-m", "mneme", "inspect", str(filled), "--json"]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 141
+
+
+def test_an_interrupt_ends_the_demo_quietly_and_leaves_no_file(environment, tmp_path):
+    command = [sys.executable, "-m", "mneme", "demo", "--model", "slow", "--slow-seconds", "10"]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        for line in running.stdout:
+            if line.startswith("1."):  # the first question is on its way to the model
+                break
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read(), running.stderr.read().strip()
+        assert (running.wait(), *rest) == (130, "", "")
+    assert not list(tmp_path.glob("mneme-demo-*"))
+
+
+# --- the local embedder ----------------------------------------------------------------------------------------------
+
+
+def test_put_and_get_with_the_local_embedder(process):
+    assert process("put", "answers.db", "What is the capital of France?", "Paris").code == 0
+    ran = process("get", "answers.db", "Which city is France's capital?", "--json")
+    assert ran.code == 0
+    assert ran.document["hit"]["layer"] == "semantic"
+    found = process("inspect", "answers.db", "--similar", "French cities", "--json").document["hits"]
+    assert found[0]["response"] == "Paris"
