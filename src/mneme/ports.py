@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mneme.records import (
+    HISTORY,
     Change,
     Counters,
     Matches,
@@ -29,6 +30,7 @@ from mneme.records import (
 )
 
 __all__ = [
+    "HISTORY",
     "AsyncEmbedder",
     "AsyncIndex",
     "AsyncStore",
@@ -118,7 +120,8 @@ class Store(Protocol):
     def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
         """Open the store, making it if it does not exist, and bind it to an embedder if it is bound to none.
 
-        With `None` nothing is bound, and a bound store opens just the same.
+        With `None` nothing is bound, and a bound store opens just the same. Opening an open store checks and reports
+        again.
 
         Raises:
             EmbedderMismatchError: It is bound to another fingerprint or dimension. Nothing was altered.
@@ -162,8 +165,12 @@ class Store(Protocol):
         """At most *limit* stored vectors with an id above *after*, in order of id. Entries without one are left out."""
         ...
 
-    def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
-        """What happened after sequence number *since*, in order: each entry's latest write, and every deletion."""
+    def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
+        """What happened after sequence number *since*, in order: each entry's latest write, and every deletion.
+
+        `None` when deletions after *since* have been forgotten: then everything must be read anew. None of the latest
+        `HISTORY` sequence numbers is ever forgotten, and no more than that need be kept.
+        """
         ...
 
     def summary(self) -> list[NamespaceSummary]:
@@ -198,7 +205,7 @@ class AsyncStore(Protocol):
         self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False
     ) -> list[Record]: ...
     async def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock: ...
-    async def changes(self, since: int, *, limit: int = 1000) -> list[Change]: ...
+    async def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None: ...
     async def summary(self) -> list[NamespaceSummary]: ...
     async def check(self) -> list[str]: ...
     async def compact(self) -> int: ...

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "HISTORY",
     "Change",
     "Counters",
     "Matches",
@@ -90,6 +91,10 @@ class Removed(NamedTuple):
     id: int
     key: bytes
     namespace: str
+
+
+HISTORY = 100_000
+"""How many sequence numbers a store's deletions are remembered for."""
 
 
 class Change(NamedTuple):

@@ -190,28 +190,12 @@ async def _compact(core: Core) -> int:
 
 
 async def requantize(core: Core, dtype: VectorDType) -> None:
-    """Hold the vectors in another dtype from now on, read anew from the store.
-
-    Lookups use the old index until the new one is full. A caller's own index cannot be made twice: it is filled again
-    in place, and may miss meanwhile.
-    """
+    """Hold the vectors in another dtype from now on, read anew from the store."""
     check_dtype(dtype)
     async with core.writer:
         await core.runtime.finish(_requantize(core, dtype))
 
 
 async def _requantize(core: Core, dtype: VectorDType) -> None:
-    """The caller holds `writer`."""
     await sync.catch_up(core)
-    index = core.index if core.make_index is None else core.make_index()
-    try:
-        await sync.fill_index(core, index, dtype)
-    except BaseException:
-        if index is core.index:
-            # It may be empty by now: everything that ever happened is to be applied to it again.
-            core.applied_seq = 0
-            core.mark_dirty()
-        else:
-            await index.close()
-        raise
-    core.index = index
+    await sync.refill_index(core, dtype)

@@ -58,7 +58,10 @@ async def catch_up(core: Core) -> None:
     """Apply what the store has seen since memory last mirrored it. The caller holds `writer`."""
     if not core.dirty:
         return
-    while changes := await core.store.changes(core.applied_seq, limit=BLOCK):
+    while (changes := await core.store.changes(core.applied_seq, limit=BLOCK)) != []:
+        if changes is None:
+            await _start_over(core)
+            continue
         gone = [change.id for change in changes if change.deleted]
         alive = [change.id for change in changes if not change.deleted]
         records = await core.store.read(alive, vectors=True)
@@ -70,3 +73,33 @@ async def catch_up(core: Core) -> None:
         core.applied_seq = changes[-1].seq
     await load_counts(core)
     core.dirty = False
+
+
+async def _start_over(core: Core) -> None:
+    """The store has forgotten deletions that memory never heard of."""
+    info = await core.store.open(
+        None, None
+    )  # before the vectors: what is written meanwhile is applied twice, not never
+    core.hot.clear()
+    await refill_index(core, core.index.dtype)
+    core.applied_seq = info.seq
+
+
+async def refill_index(core: Core, dtype: VectorDType) -> None:
+    """Read the index anew from the store. The caller holds `writer`.
+
+    Lookups use the old index until the new one is full. A caller's own index cannot be made twice: it is filled again
+    in place, and may miss meanwhile.
+    """
+    index = core.index if core.make_index is None else core.make_index()
+    try:
+        await fill_index(core, index, dtype)
+    except BaseException:
+        if index is core.index:
+            # It may be empty by now: everything that ever happened is to be applied to it again.
+            core.applied_seq = 0
+            core.mark_dirty()
+        else:
+            await index.close()
+        raise
+    core.index = index

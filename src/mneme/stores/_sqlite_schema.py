@@ -21,7 +21,8 @@ _VERSION_1 = (
     """CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         fingerprint TEXT,
-        dim INTEGER
+        dim INTEGER,
+        forgotten INTEGER NOT NULL DEFAULT 0
     )""",
     "INSERT INTO meta (id) VALUES (1)",
     """CREATE TABLE namespaces (
@@ -80,7 +81,7 @@ _VERSION_1 = (
         PRIMARY KEY (tag, entry_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX tags_of_entry ON tags (entry_id)",
-    # The newest tombstone is never dropped, even if older ones should be: with it would go the highest number used.
+    # Those `HISTORY` sequence numbers old are dropped. The newest never is: with it would go the highest number used.
     """CREATE TABLE tombstones (
         seq INTEGER PRIMARY KEY,
         id INTEGER NOT NULL,

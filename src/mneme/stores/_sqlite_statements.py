@@ -17,6 +17,8 @@ __all__ = [
     "DELETE_FACTS",
     "DELETE_TAGS",
     "DELETE_VECTORS",
+    "FORGET",
+    "FORGOTTEN",
     "HIGH_WATER",
     "IDS_OF_KEYS",
     "IDS_OF_TAGS",
@@ -37,6 +39,7 @@ __all__ = [
     "REMOVE_VECTOR",
     "REPLACE_FACTS",
     "SET_ACCESSED",
+    "SET_FORGOTTEN",
     "SUMMARY",
     "UPSERT_ENTRY",
     "VECTORS",
@@ -115,6 +118,9 @@ DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?)) RETURNING id, k
 DELETE_FACTS = "DELETE FROM facts WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_VECTORS = "DELETE FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_TAGS = "DELETE FROM tags WHERE entry_id IN (SELECT value FROM json_each(?))"
+FORGET = "DELETE FROM tombstones WHERE seq <= ?"
+SET_FORGOTTEN = "UPDATE meta SET forgotten = ?"
+FORGOTTEN = "SELECT forgotten FROM meta"
 INSERT_TOMBSTONE = "INSERT INTO tombstones (seq, id, key) VALUES (?, ?, ?)"
 
 SET_ACCESSED = "UPDATE facts SET accessed_at = ? WHERE id = ?"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from mneme.ports import Record, Ref, Removed, Selection, Usage, Written
+from mneme.ports import HISTORY, Record, Ref, Removed, Selection, Usage, Written
 from mneme.stores import _sqlite_statements as sql
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_rows import Place, entry_row, facts_row
@@ -97,6 +97,9 @@ def delete_selected(connection: sqlite3.Connection, places: Places, selection: S
     connection.executemany(
         sql.INSERT_TOMBSTONE, [(number, entry_id, key) for number, (entry_id, key, _) in enumerate(rows, seq + 1)]
     )
+    horizon = seq + len(rows) - HISTORY
+    if horizon > 0 and connection.execute(sql.FORGET, (horizon,)).rowcount:
+        connection.execute(sql.SET_FORGOTTEN, (horizon,))
     return [Removed(entry_id, key, places.get(connection, number).namespace) for entry_id, key, number in rows]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from mneme.errors import CacheClosedError, EmbedderDimensionError, EmbedderMismatchError
 from mneme.ports import (
+    HISTORY,
     Change,
     Counters,
     NamespaceSummary,
@@ -42,7 +44,8 @@ class MemoryStore:
         self._seq = 0
         self._entries: dict[int, Record] = {}  # in order of id: ids only grow, and a replacement keeps its place
         self._ids: dict[bytes, int] = {}
-        self._deleted: list[Change] = []
+        self._deleted: deque[Change] = deque()
+        self._forgotten = 0  # up to which sequence number deletions are
         self._counters: dict[str, Counters] = {}
 
     @property
@@ -88,6 +91,8 @@ class MemoryStore:
                 del self._entries[record.id], self._ids[record.key]
                 self._seq += 1
                 self._deleted.append(Change(self._seq, record.id, record.key, deleted=True))
+            while self._deleted and self._deleted[0].seq <= self._seq - HISTORY:
+                self._forgotten = self._deleted.popleft().seq
             return [Removed(record.id, record.key, record.namespace) for record in chosen]
 
     def record(self, usage: Usage) -> None:
@@ -116,9 +121,11 @@ class MemoryStore:
         matrix = np.stack([vector for _, _, vector in rows]) if rows else np.empty((0, dim), dtype=np.float32)
         return VectorBlock(np.array([i for i, _, _ in rows], dtype=np.int64), [p for _, p, _ in rows], matrix)
 
-    def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
+    def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         with self._lock:
             self._require_open()
+            if since < self._forgotten:
+                return None
             written = [Change(r.seq, r.id, r.key, deleted=False) for r in self._entries.values() if r.seq > since]
             deleted = [change for change in self._deleted if change.seq > since]
         return sorted(written + deleted)[: max(limit, 0)]
@@ -148,7 +155,7 @@ class MemoryStore:
     def close(self) -> None:
         with self._lock:
             self._state = False
-            self._entries, self._ids, self._deleted, self._counters = {}, {}, [], {}
+            self._entries, self._ids, self._deleted, self._counters = {}, {}, deque(), {}
 
     def _require_open(self) -> None:
         if not self._state:
@@ -180,11 +187,13 @@ class MemoryStore:
         return Written(entry_id, self._seq, replaced=known is not None)
 
     def _selected(self, selection: Selection) -> Iterator[Record]:
-        ids = None if selection.refs is None else {self._id_of(ref) for ref in selection.refs}
-        for record in self._entries.values():
+        records: Iterable[Record] = self._entries.values()
+        if selection.refs is not None:
+            ids = sorted({self._id_of(ref) for ref in selection.refs})
+            records = [self._entries[entry_id] for entry_id in ids if entry_id in self._entries]
+        for record in records:
             if (
-                (ids is None or record.id in ids)
-                and selection.namespace in {None, record.namespace}
+                selection.namespace in {None, record.namespace}
                 and selection.partition in {None, record.partition}
                 and (selection.tags is None or not set(selection.tags).isdisjoint(record.tags))
                 and (selection.created_before is None or record.created_at < selection.created_before)

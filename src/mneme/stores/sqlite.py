@@ -169,10 +169,16 @@ class SQLiteStore:
 
         return self._look(block)
 
-    def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
+    def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         window = {"since": since, "limit": max(limit, 0)}
-        rows = self._look(lambda connection: connection.execute(sql.CHANGES, window).fetchall())
-        return [Change(seq, entry_id, key, bool(deleted)) for seq, entry_id, key, deleted in rows]
+
+        def changed(connection: sqlite3.Connection) -> list[Change] | None:
+            if since < connection.execute(sql.FORGOTTEN).fetchone()[0]:
+                return None
+            rows = connection.execute(sql.CHANGES, window).fetchall()
+            return [Change(seq, entry_id, key, bool(deleted)) for seq, entry_id, key, deleted in rows]
+
+        return self._look(changed)
 
     def summary(self) -> list[NamespaceSummary]:
         rows = self._look(lambda connection: connection.execute(sql.SUMMARY).fetchall())

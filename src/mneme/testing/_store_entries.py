@@ -7,7 +7,7 @@ import pytest
 
 from mneme.errors import EmbedderDimensionError
 from mneme.ports import Ref, Selection, Store, Usage
-from mneme.testing._store_suite import DIM, StoreSuite, a_record, a_vector, assert_same, ids_of
+from mneme.testing._store_suite import DIM, StoreSuite, a_record, a_vector, assert_same, history, ids_of
 
 __all__ = ["StoreEntries"]
 
@@ -127,7 +127,7 @@ class StoreEntries(StoreSuite):
     def test_sequence_numbers_rise_over_writes_and_deletions(self, store: Store) -> None:
         numbers = [each.seq for each in store.write([a_record(number) for number in range(5)])]
         store.delete(Selection(refs=[a_record(4).key]))
-        numbers.append(store.changes(0)[-1].seq)
+        numbers.append(history(store, 0)[-1].seq)
         numbers.extend(each.seq for each in store.write([a_record(0), a_record(9)]))
         assert numbers == sorted(set(numbers))
         assert min(numbers) > 0
@@ -136,7 +136,7 @@ class StoreEntries(StoreSuite):
         for wrong in (np.ones(DIM + 1, np.float32), np.ones((1, DIM), np.float32)):
             with pytest.raises(EmbedderDimensionError):
                 store.write([a_record(1), a_record(2, vector=wrong)])
-        assert store.changes(0) == []
+        assert history(store, 0) == []
 
     def test_empty_batches_do_nothing(self, store: Store) -> None:
         assert store.write([]) == []
@@ -144,7 +144,7 @@ class StoreEntries(StoreSuite):
         assert store.delete(Selection(refs=[])) == []
         assert store.delete(Selection(tags=[])) == []
         store.record(Usage({}, {}))
-        assert store.changes(0) == []
+        assert history(store, 0) == []
 
     def test_large_batches_are_one_call(self, store: Store) -> None:
         records = [a_record(number, namespace=f"n{number % 7}", tags=(f"t{number % 3}",)) for number in range(5000)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mneme.ports import Counters, Selection, Store, Usage
-from mneme.testing._store_suite import DIM, StoreSuite, a_record
+from mneme.testing._store_suite import DIM, StoreSuite, a_record, history
 
 __all__ = ["StoreHistory"]
 
@@ -36,14 +36,14 @@ class StoreHistory(StoreSuite):
         a, b, c = store.write([a_record(1), a_record(2), a_record(3)])
         (a2,) = store.write([a_record(1)])
         store.delete(Selection(refs=[b.id]))
-        changes = store.changes(0)
+        changes = history(store, 0)
         assert changes == sorted(changes)
         assert [(each.id, each.deleted) for each in changes] == [(c.id, False), (a.id, False), (b.id, True)]
         assert [each.seq for each in changes[:2]] == [c.seq, a2.seq]
         assert changes[2].key == a_record(2).key
-        assert store.changes(a2.seq) == changes[2:]
-        assert store.changes(c.seq - 1, limit=2) == changes[:2]
-        assert store.changes(changes[-1].seq) == []
+        assert history(store, a2.seq) == changes[2:]
+        assert history(store, c.seq - 1, limit=2) == changes[:2]
+        assert history(store, changes[-1].seq) == []
 
     def test_a_key_written_again_after_its_deletion_is_a_new_entry(self, store: Store) -> None:
         (first,) = store.write([a_record(1)])
@@ -51,14 +51,14 @@ class StoreHistory(StoreSuite):
         (second,) = store.write([a_record(1)])
         assert not second.replaced
         assert second.id != first.id
-        assert [(each.id, each.deleted) for each in store.changes(0)] == [(first.id, True), (second.id, False)]
+        assert [(each.id, each.deleted) for each in history(store, 0)] == [(first.id, True), (second.id, False)]
 
     def test_access_times_are_recorded_without_a_sequence_number(self, store: Store) -> None:
         written = store.write([a_record(1), a_record(2)])
-        before = store.changes(0)
+        before = history(store, 0)
         store.record(Usage({written[0].id: 7000.5}, {}))
         assert [each and each.accessed_at for each in store.read([w.id for w in written])] == [7000.5, 2002.0]
-        assert store.changes(0) == before
+        assert history(store, 0) == before
 
     def test_access_times_of_entries_that_are_gone_are_passed_over(self, store: Store) -> None:
         a, b = store.write([a_record(1), a_record(2)])
@@ -93,8 +93,8 @@ class StoreHistory(StoreSuite):
     def test_compacting_loses_nothing(self, store: Store) -> None:
         store.write([a_record(number, payload=b"x" * 10_000) for number in range(200)])
         store.delete(Selection(refs=[a_record(number).key for number in range(150)]))
-        before, changes = store.scan(Selection()), store.changes(0)
+        before, changes = store.scan(Selection()), history(store, 0)
         assert store.compact() >= 0
         assert store.scan(Selection()) == before
-        assert store.changes(0) == changes
+        assert history(store, 0) == changes
         assert len(store.vectors().ids) == 50

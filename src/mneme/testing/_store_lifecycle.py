@@ -6,7 +6,7 @@ import pytest
 
 from mneme.errors import CacheClosedError, EmbedderDimensionError, EmbedderMismatchError
 from mneme.ports import Counters, Selection, Store, Usage
-from mneme.testing._store_suite import DIM, FINGERPRINT, StoreSuite, a_record, assert_same, ids_of
+from mneme.testing._store_suite import DIM, FINGERPRINT, StoreSuite, a_record, assert_same, history, ids_of
 
 __all__ = ["StoreLifecycle"]
 
@@ -22,7 +22,7 @@ class StoreLifecycle(StoreSuite):
         assert store.read([1, a_record(1).key]) == [None, None]
         assert store.scan(Selection()) == []
         assert store.delete(Selection()) == []
-        assert store.changes(0) == []
+        assert history(store, 0) == []
         assert store.summary() == []
         block = store.vectors()
         assert (len(block.ids), len(block.partitions), block.vectors.shape) == (0, 0, (0, DIM))
@@ -67,24 +67,24 @@ class StoreLifecycle(StoreSuite):
             store.record(Usage({first.id: 9000.0}, {"main": Counters(misses=2, seconds_saved=1.5)}))
         with self.opened() as store:
             if not self.durable:
-                assert store.changes(0) == []
+                assert history(store, 0) == []
                 return
             found = store.read([first.id], vectors=True)[0]
             assert_same(found, record._replace(accessed_at=9000.0), first.id, first.seq)
-            assert ids_of(store.changes(0)) == [first.id, second.id]
+            assert ids_of(history(store, 0)) == [first.id, second.id]
             assert [each.counters for each in store.summary()] == [Counters(misses=2, seconds_saved=1.5)]
 
     def test_ids_and_sequence_numbers_go_on_after_the_last_entry_was_deleted(self) -> None:
         with self.opened() as store:
             (first,) = store.write([a_record(1)])
             store.delete(Selection())
-            highest = store.changes(0)[-1].seq
+            highest = history(store, 0)[-1].seq
             assert highest > first.seq
             (second,) = store.write([a_record(1)])
             assert second.id > first.id
             assert second.seq > highest
             store.delete(Selection())
-            highest = store.changes(0)[-1].seq
+            highest = history(store, 0)[-1].seq
         if self.durable:
             with self.opened() as store:
                 (third,) = store.write([a_record(1)])
@@ -133,7 +133,7 @@ class StoreLifecycle(StoreSuite):
             lambda: store.record(Usage({1: 1.0}, {})),
             lambda: store.scan(Selection()),
             store.vectors,
-            lambda: store.changes(0),
+            lambda: history(store, 0),
             store.summary,
             store.check,
             store.compact,

@@ -12,10 +12,17 @@ import pytest
 
 from mneme.ports import Change, Record, Removed, Store, Vector
 
-__all__ = ["DIM", "FINGERPRINT", "StoreSuite", "a_record", "a_vector", "assert_same", "ids_of"]
+__all__ = ["DIM", "FINGERPRINT", "StoreSuite", "a_record", "a_vector", "assert_same", "history", "ids_of"]
 
 DIM = 8
 FINGERPRINT = "contract-embedder"
+
+
+def history(store: Store, since: int, *, limit: int = 1000) -> list[Change]:
+    """`changes`, of a store that cannot have forgotten any yet."""
+    changes = store.changes(since, limit=limit)
+    assert changes is not None
+    return changes
 
 
 def a_vector(seed: int) -> Vector:

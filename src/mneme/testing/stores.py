@@ -133,7 +133,7 @@ class _WrappedStore(_Wrapped):
     def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
         return self._around("vectors", lambda: self.inner.vectors(after=after, limit=limit))
 
-    def changes(self, since: int, *, limit: int = 1000) -> list[Change]:
+    def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         return self._around("changes", lambda: self.inner.changes(since, limit=limit))
 
     def summary(self) -> list[NamespaceSummary]:
