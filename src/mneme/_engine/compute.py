@@ -62,7 +62,10 @@ async def get_or_compute(core: Core, order: Order) -> Got:
     while True:
         flight, leads = core.flights.join(order.ask.key, order.ask.partition)
         if not leads:
-            got = await _follow(core, order, flight)
+            try:
+                got = await _follow(core, order, flight)
+            finally:
+                core.flights.leave(flight)
             if got is not None:
                 return got
             continue
@@ -172,7 +175,10 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
             break
         twin, holds = core.flights.twin(flight, found.vector, lambda s: _would_answer(core, ask, s), landings=landings)
         if twin is not None:
-            await twin.landed.wait()
+            try:
+                await twin.landed.wait()
+            finally:
+                core.flights.leave(twin, flight)
         elif holds:
             break
     return found

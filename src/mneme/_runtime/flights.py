@@ -7,7 +7,7 @@ is cancelled or killed leaves no outcome: then those who waited try again, and o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Flight:
     `landed` when it is over.
     """
 
-    __slots__ = ("key", "landed", "looked", "outcome", "partition", "stale", "vector")
+    __slots__ = ("awaits", "key", "landed", "looked", "outcome", "partition", "stale", "vector")
 
     def __init__(self, runtime: Runtime, key: bytes, partition: bytes) -> None:
         self.key = key
@@ -56,11 +56,12 @@ class Flight:
         self.landed = runtime.signal()
         self.stale: Offer | None = None
         self.vector: Vector | None = None
+        self.awaits: list[Flight] = []
+        """What its leader, and all who work for it, are waiting for at the moment."""
         self.outcome: Outcome | None = None
 
 
-# The flights that the running thread or task leads, its children included: were it to wait for one, it would wait for
-# itself.
+# The flights that the running thread or task works for: whatever it waits for, they wait for.
 _led: ContextVar[tuple[Flight, ...]] = ContextVar("mneme_led_flights", default=())
 
 
@@ -77,18 +78,26 @@ class Flights:
         self._landings = 0
 
     def join(self, key: bytes, partition: bytes) -> tuple[Flight, bool]:
-        """The flight for *key*, and whether the caller leads it; a leader must `land` it whatever happens.
+        """The flight for *key*, and whether the caller leads it.
 
-        A computation that asks for its own key again leads a flight of its own, which nobody else can join.
+        A leader must `land` it and a waiter must `leave` it, whatever happens. Who would wait for itself, because the
+        flight waits for what it works for, leads a flight of its own instead, which nobody else can join.
         """
         with self._lock:
             flight = self._flying.get(key)
-            if flight is not None and flight not in _led.get():
+            if flight is not None and not _waits_for(flight, _led.get()):
+                _note_wait(_led.get(), flight)
                 return flight, False
             new = Flight(self._runtime, key, partition)
             if flight is None:
                 self._flying[key] = new
             return new, True
+
+    def leave(self, flight: Flight, own: Flight | None = None) -> None:
+        """No longer wait for *flight*, which `join`, or `twin` for the caller's *own* flight, said to wait for."""
+        with self._lock:
+            for waiter in (*_led.get(), *([own] if own else ())):
+                waiter.awaits.remove(flight)
 
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight; no outcome means that its leader gave up and a waiter should lead. The first call counts."""
@@ -110,7 +119,7 @@ class Flights:
         """The flight in the same partition that computes the most similar query, if that is acceptable.
 
         If none is, *flight* becomes one that others may find. A flight that waits for its twin is not found by others,
-        so no circle of waiting can form.
+        and none is found that waits for this one, so no circle of waiting can form. Who waits must `leave`.
 
         Returns:
             The twin, and whether the answer holds: it does not when flights landed since *landings* was asked for,
@@ -120,14 +129,17 @@ class Flights:
             if self._landings != landings:
                 return None, False
             best, best_similarity = None, -2.0
+            waiters = (*_led.get(), flight)
             for other in self._flying.values():
                 if other is flight or other.vector is None or other.partition != flight.partition:
                     continue
                 similarity = float(np.dot(other.vector, vector))
-                if similarity > best_similarity and accepts(similarity) and other not in _led.get():
+                if similarity > best_similarity and accepts(similarity) and not _waits_for(other, waiters):
                     best, best_similarity = other, similarity
             if best is None:
                 flight.vector = vector
+            else:
+                _note_wait(waiters, best)
             return best, True
 
     @contextmanager
@@ -138,3 +150,21 @@ class Flights:
             yield
         finally:
             _led.reset(token)
+
+
+def _note_wait(waiters: Iterable[Flight], flight: Flight) -> None:
+    for waiter in waiters:
+        waiter.awaits.append(flight)
+
+
+def _waits_for(flight: Flight, others: Sequence[Flight]) -> bool:
+    """Whether *flight* is one of *others*, or waits for one of them, if only through a third."""
+    seen, ahead = set(), [flight]
+    while ahead and others:
+        one = ahead.pop()
+        if one in others:
+            return True
+        if one not in seen:
+            seen.add(one)
+            ahead += one.awaits
+    return False
