@@ -72,7 +72,7 @@ def test_a_table_fits_the_terminal(terminal, filled, columns):
 
 def test_the_next_page_is_offered_as_a_command_to_paste(terminal, filled):
     _, sent = terminal("inspect", filled, "--limit", 1, "--namespace", "shop")
-    assert f"\n  mneme inspect {filled} --namespace shop --limit 1 --after 2\n" in shown(sent)
+    assert f"\n  python -m mneme inspect {filled} --namespace shop --limit 1 --after 2\n" in shown(sent)
 
 
 def test_colours_are_for_terminals_that_want_them(terminal, process, filled):
@@ -125,6 +125,8 @@ def test_the_demo_draws_itself(terminal):
     assert text.count("answered by") > 10  # the totals, drawn again and again
     assert re.search(r"^semantic +[\d.]+ ms +0\.\d{3} +\S.* ~ \S", text, flags=re.MULTILINE)
     assert re.search(r"^PASSED in ", text, flags=re.MULTILINE)
-    assert max(len(line) for line in text.splitlines() if not line.startswith("  mneme ")) <= 100
-    assert re.search(r"^  mneme inspect \S+ --contains capital$", text, flags=re.MULTILINE)  # to be pasted in one piece
+    assert max(len(line) for line in text.splitlines() if not line.startswith("  python ")) <= 100
+    assert re.search(
+        r"^  python -m mneme inspect \S+ --contains capital$", text, flags=re.MULTILINE
+    )  # to be pasted in one piece
     assert sent.count("\x1b[?25h") == sent.count("\x1b[?25l") > 0  # the cursor is back

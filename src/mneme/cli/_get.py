@@ -62,11 +62,9 @@ def get(
         raise click.UsageError("--raw goes with neither --explain nor --json")
     out = Out(as_json=as_json)
     with opened_to_ask(file, embedder, similarity_threshold=threshold) as cache, asking():
-        if explain:
-            explanation = cache.explain(query, namespace=namespace, scope=scope)
-        else:
-            hit = cache.get(query, namespace=namespace, scope=scope)
-    if explain:
+        explanation = cache.explain(query, namespace=namespace, scope=scope) if explain else None
+        hit = cache.get(query, namespace=namespace, scope=scope) if explanation is None else None
+    if explanation is not None:
         _show_explanation(out, explanation)
         if explanation.layer is None:
             raise no()

@@ -133,10 +133,10 @@ def _show_page(out: Out, file: Path, wanted: _Filter, after: int) -> None:
     out.table(columns, [_row(entry, now, tags=len(columns) == 6) for entry in page])
     out.hint(f"{len(page)} of {show.counted(total, 'entry')}")
     if more:
-        command = ["mneme", "inspect", str(file), *wanted.words(), "--after", str(next_after)]
+        words = ["inspect", str(file), *wanted.words(), "--after", str(next_after)]
         out.hint("next page:")
         if out.rich:
-            out.command(f"  {shlex.join(command)}")
+            out.command(f"  {show.program()} {shlex.join(words)}")
 
 
 def _row(entry: Entry, now: float, *, tags: bool) -> list[object]:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from mneme import Entry, Hit
+
+
+def program() -> str:
+    """How this command is called from here: in a virtual environment it may not be on the path."""
+    called = Path(sys.argv[0])
+    if called.stem != "mneme":
+        return "python -m mneme"
+    found = shutil.which("mneme")
+    return "mneme" if found is not None and called.exists() and Path(found).samefile(called) else str(called)
 
 
 def span(seconds: float) -> str:

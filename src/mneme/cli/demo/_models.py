@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,8 +68,7 @@ class SmolLM:
     """
 
     def __init__(self, answers: int) -> None:
-        import xllamacpp  # noqa: PLC0415 - optional, and large
-
+        xllamacpp: Any = import_module("xllamacpp")  # optional, large, and without types
         path = _weights()
         parameters = xllamacpp.CommonParams()
         parameters.verbosity = -1  # its log goes past Python, straight to the terminal

@@ -35,7 +35,7 @@ class FalseFriend:
 
 def load(*, quick: bool) -> tuple[list[Question], list[FalseFriend]]:
     """The questions in the order in which they are asked, and the false friends of those asked."""
-    text = resources.files(__package__).joinpath("questions.json").read_text(encoding="utf-8")
+    text = resources.files("mneme.cli.demo").joinpath("questions.json").read_text(encoding="utf-8")
     data = json.loads(text)
     asked = [(meaning, entry) for meaning, entry in enumerate(data["questions"]) if entry["quick"] or not quick]
     meaning_of = {entry["wordings"][0]: meaning for meaning, entry in asked}

@@ -108,9 +108,8 @@ def summarise(out: Out, played: Played) -> None:
     out.say("")
     out.say(f"The cache stays in {played.file}, {show.size(played.file.stat().st_size)}. Try:")
     file = shlex.quote(str(played.file))
-    out.command(f"  mneme stats {file}")
-    out.command(f"  mneme inspect {file} --contains capital")
-    out.command(f"  mneme inspect {file} --id 1")
+    for words in (f"stats {file}", f"inspect {file} --contains capital", f"inspect {file} --id 1"):
+        out.command(f"  {show.program()} {words}")
 
 
 def _row(name: str, tally: Tally) -> list[object]:
