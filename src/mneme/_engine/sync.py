@@ -44,7 +44,8 @@ async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int
     if held:
         numbers, partitions, vectors = zip(*held, strict=True)
         # Not np.stack, which takes ten times as long for many short rows.
-        await core.index.add(numbers, partitions, np.concatenate(vectors).reshape(len(held), -1))
+        matrix = np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
+        await core.index.add(numbers, partitions, matrix.reshape(len(held), -1))
 
 
 async def catch_up_if_dirty(core: Core) -> None:

@@ -25,13 +25,18 @@ def unit_vector(given: Any, dim: int) -> Vector:
         TypeError: It is not made of real numbers.
         ValueError: It holds NaN or an infinity, or is zero, so that no direction can be made of it.
     """
+    if _is_plain(given, dim):
+        # One vector comes with every call, and each step in NumPy costs as much as all the checks of a query. Squares
+        # of float32 cannot overflow. A row of a matrix gets the same bits.
+        array = given.astype(np.float64)
+        length = math.sqrt(array.dot(array))
+        if _SHORT < length < _LONG:
+            plain: Vector = (array / length).astype(np.float32)
+            return plain
     array = _real(given)
     if array.shape != (dim,):
         raise EmbedderDimensionError(f"the embedding has shape {array.shape}; this cache needs ({dim},)")
-    # One vector comes with every call, so it takes no detour. A row of a matrix gets the same bits.
-    with np.errstate(over="ignore"):
-        length = math.sqrt(array.dot(array))
-    unit: Vector = (array / length).astype(np.float32) if _SHORT < length < _LONG else _unit(array[np.newaxis])[0]
+    unit: Vector = _unit(array[np.newaxis])[0]
     return unit
 
 
@@ -47,13 +52,17 @@ def unit_matrix(given: Any, rows: int, dim: int) -> Matrix:
 
 def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector]:
     """What `unit_vector` makes of each, in less time where they are many of the usual kind."""
-    if not all(type(one) is np.ndarray and one.dtype == np.float32 and one.shape == (dim,) for one in given):
+    if not all(_is_plain(one, dim) for one in given):
         return [unit_vector(one, dim) for one in given]
     units: list[Vector] = []
     for start in range(0, len(given), _AT_ONCE):
         block = given[start : start + _AT_ONCE]
         units.extend(unit_matrix(np.concatenate(block).reshape(len(block), dim), len(block), dim))
     return units
+
+
+def _is_plain(given: Any, dim: int) -> bool:
+    return type(given) is np.ndarray and given.dtype == np.float32 and given.shape == (dim,)
 
 
 def _real(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
