@@ -141,7 +141,7 @@ def test_the_questions_come_in_the_same_order_every_time():
 
 def test_without_a_language_model_a_slow_function_says_what_it_is(monkeypatch):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    model = models.choose("auto", answers=10, slow_seconds=0.5)
+    model = models.choose("auto", seconds_each=1.0, slow_seconds=0.5)
     assert model.description == (
         "no language model is installed: a function that waits 0.5 s stands in for a language model"
     )

@@ -17,6 +17,9 @@ from mneme.cli.demo._play import Play
 from mneme.cli.demo._screens import screen_for
 from mneme.cli.demo._verdict import Played, summarise
 
+_SECONDS, _QUICK_SECONDS = 60.0, 10.0
+"""What the model may take for all its answers together."""
+
 
 @click.command(
     epilog="""\b
@@ -71,7 +74,9 @@ def _play(out: Out, file: Path, wanted: str, slow_seconds: float, threshold: flo
     begun = time.perf_counter()
     asked, friends = questions.load(quick=quick)
     embedder = LocalEmbedder()
-    model = models.choose(wanted, answers=len(asked) // 3, slow_seconds=slow_seconds)
+    # About a third of the questions are new.
+    budget = (_QUICK_SECONDS if quick else _SECONDS) / (len(asked) / 3)
+    model = models.choose(wanted, seconds_each=budget, slow_seconds=slow_seconds)
     screen = screen_for(out)
     meanings = len({one.meaning for one in asked})
     out.facts(

