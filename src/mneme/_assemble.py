@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from mneme._engine.core import Core
-from mneme._rules.arguments import check_callable, check_count, check_unit
+from mneme._rules.arguments import check_callable, check_count, check_parts, check_unit
 from mneme._rules.options import make_options
 from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
@@ -47,8 +47,11 @@ def assemble(
         raise ValueError(
             f"multi_process_mode must be 'single', the only mode of this release, got {multi_process_mode!r}"
         )
+    if isinstance(stale_check_interval, bool) or not isinstance(stale_check_interval, (int, float)):
+        raise TypeError(f"stale_check_interval must be a number, not {type(stale_check_interval).__name__}")
     if not stale_check_interval >= 0:
         raise ValueError(f"stale_check_interval must be seconds, 0 or more, got {stale_check_interval!r}")
+    check_parts(clock, "clock", "now")
     checked = make_options(**options)
     make_index = _index_maker(index_backend, index_options)
     _check_embedder(embedder)
@@ -71,6 +74,8 @@ def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None
         raise TypeError("pass exactly one of path and store=")
     if store is None:
         return MemoryStore() if path == ":memory:" else SQLiteStore(cast("str | os.PathLike[str]", path))
+    if isinstance(store, type):
+        raise TypeError(f"store must be a store, and {store.__name__} is a class; call it")
     if not isinstance(store, (Store, AsyncStore)):
         raise TypeError(f"store must have the verbs of mneme.Store, and {type(store).__name__} has not")
     return store

@@ -34,6 +34,10 @@ async def get_many(
     await maintain.ready(core)
     if isinstance(queries, (str, bytes)):
         raise TypeError("queries must be a sequence of strings; for one query use get")
+    if not hasattr(queries, "__getitem__"):
+        raise TypeError(f"queries must be a sequence of strings, not {type(queries).__name__}")
+    if embeddings is not None and not hasattr(embeddings, "__len__"):
+        raise TypeError(f"embeddings must be a sequence, with one for each query, not {type(embeddings).__name__}")
     if embeddings is not None and len(embeddings) != len(queries):
         raise ValueError(f"{len(embeddings)} embeddings were given for {len(queries)} queries; give one for each")
     asks = [
@@ -129,6 +133,8 @@ async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
 
 async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, Any]], **defaults: Any) -> int:
     await maintain.ready(core)
+    if not hasattr(items, "__iter__"):
+        raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
     given = [{**defaults, **_item(position, item)} for position, item in enumerate(items)]
     with_vector = [one for one in given if one.get("embedding") is not None]
     for one, vector in zip(with_vector, core.own_vectors([one.pop("embedding") for one in with_vector]), strict=True):
@@ -172,6 +178,7 @@ async def get_or_compute(
     single_flight: SingleFlight,
 ) -> Got:
     await maintain.ready(core)
+    write.checked_metadata(core, metadata)  # now: what is wrong with it must not come out after an hour of computing
     order = Order(
         ask=core.ask(
             query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding

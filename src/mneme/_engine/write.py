@@ -74,8 +74,7 @@ def draft(
         raise NamespaceQuotaExceededError(f"namespace {ask.namespace!r} has a quota of 0 entries; raise it")
     codec, payload = encode_response(response, options.codec)
     _check_size("response", payload, options.max_response_bytes)
-    encoded_metadata = encode_metadata(metadata)
-    _check_size("metadata", encoded_metadata, options.max_metadata_bytes)
+    encoded_metadata = checked_metadata(core, metadata)
     checked_tags = check_tags(tags)
     if lifetime is not PLAIN:
         lifetime.check()
@@ -104,6 +103,13 @@ def draft(
         vector=ask.vector,
     )
     return Draft(ask, response, record)
+
+
+def checked_metadata(core: Core, metadata: Mapping[str, Any] | None) -> str:
+    """Encoded; raises `TypeError` or `ValueError` for what cannot be stored exactly, or is too large."""
+    encoded = encode_metadata(metadata)
+    _check_size("metadata", encoded, core.options.max_metadata_bytes)
+    return encoded
 
 
 def _check_size(what: str, encoded: str | bytes, limit: int) -> None:

@@ -63,3 +63,10 @@ def check_callable(value: Any, what: str) -> None:
     """A function, or nothing."""
     if value is not None and not callable(value):
         raise TypeError(f"{what} must be callable, not {type(value).__name__}")
+
+
+def check_parts(value: Any, what: str, *names: str) -> None:
+    """An object with these attributes, or nothing."""
+    if value is not None and not all(hasattr(value, name) for name in names):
+        wanted = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+        raise TypeError(f"{what} must have {wanted}, and {type(value).__name__} has not")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from mneme._rules.arguments import check_callable, check_count, check_namespace, check_unit
+from mneme._rules.arguments import check_callable, check_count, check_namespace, check_parts, check_unit
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import normalize_query
@@ -71,6 +71,7 @@ def make_options(
         for name, quota in (namespace_quotas or {}).items()
     }
     check_dtype(vector_dtype)
+    check_parts(codec, "codec", "name", "encode", "decode")
     return Options(
         default_ttl=seconds(default_ttl, "default_ttl"),
         max_entries=max_entries,
@@ -98,5 +99,6 @@ def _normalizer(normalize: bool | Callable[[str], str]) -> Callable[[str], str]:
         return normalize_query
     if normalize is False:
         return str  # the text itself
-    check_callable(normalize, "normalize")
+    if not callable(normalize):
+        raise TypeError(f"normalize must be True, False or a function, not {type(normalize).__name__}")
     return normalize
