@@ -299,7 +299,7 @@ def test_lookup_gives_the_nearest_below_the_threshold_too_and_counts_nothing(cac
     assert [hit.response for hit in hits] == ["0", "30", "60"]
     assert [round(hit.similarity, 4) for hit in hits] == [round(math.cos(math.radians(d)), 4) for d in (1, 29, 59)]
     assert len(cache.lookup("p @1")) == 5
-    assert [hit.response for hit in cache.lookup("q @60", k=2)][0] == "60"
+    assert cache.lookup("q @60", k=2)[0].response == "60"
     assert cache.lookup("q @60", k=1)[0].layer == "exact"
     assert [hit.similarity for hit in cache.lookup("p @1", k=99)] == sorted(
         (hit.similarity for hit in cache.lookup("p @1", k=99)), reverse=True
@@ -375,7 +375,9 @@ def test_explain_says_what_get_would_do_and_does_nothing(open_cache, clock, even
         ("sun @fail", {}, "embedder_failure"),
     ],
 )
-def test_explain_gives_the_reason_that_the_event_of_a_miss_gives(cache, events, clock, query, options, reason):
+def test_explain_gives_the_reason_that_the_event_of_a_miss_gives(  # noqa: PLR0917 -- fixtures and parameters
+    cache, events, clock, query, options, reason
+):
     cache.put("rain @0", "water")
     cache.put("short lived @180", "gone", ttl=1)
     clock.advance(1)

@@ -110,7 +110,7 @@ def test_a_codec_carries_what_json_cannot(open_cache, cache_path, compass, clock
     again.close()
     without = open_cache(cache_path)
     assert without.get("sun @90").response == "text"
-    with pytest.raises(TypeError, match="complex-1.*same codec="):
+    with pytest.raises(TypeError, match=r"complex-1.*same codec="):
         without.get("rain @0")
 
 
