@@ -22,7 +22,7 @@ def check_vectors(vectors: npt.NDArray[Any], dim: int, what: str) -> None:
             "convert them with astype(numpy.float32) and pass one row per vector"
         )
     with np.errstate(all="ignore"):
-        # The usual case by itself: a quarter of the steps in NumPy, each of which starts with cold caches after a write.
+        # The usual case by itself, in fewer steps: each step in NumPy starts with cold caches after a write.
         if len(vectors) == 1 and abs(float(vectors[0].dot(vectors[0])) - 1) <= _TOLERANCE:
             return
         squares = np.einsum("ij,ij->i", vectors, vectors)
