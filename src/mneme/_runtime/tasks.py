@@ -8,51 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from mneme._runtime.awaitable import AwaitablePort, Run, is_async
+from mneme._runtime.crossing import Lock, Signal
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
 
 T = TypeVar("T")
 _EMBEDDER_THREADS = 16
-
-
-class _Signal:
-    """Unlike `asyncio.Event` it may be set from another loop or thread than its waiters'."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._done = False
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    def set(self) -> None:
-        with self._guard:
-            self._done = True
-            waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            loop = waiter.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_release, waiter)
-
-    async def wait(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        with self._guard:
-            if self._done:
-                return
-            self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            with self._guard:
-                self._waiters.discard(waiter)
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class TaskRuntime:
@@ -61,11 +26,11 @@ class TaskRuntime:
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
-    def lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def lock(self) -> Lock:
+        return Lock()
 
-    def signal(self) -> _Signal:
-        return _Signal()
+    def signal(self) -> Signal:
+        return Signal()
 
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(flow)
