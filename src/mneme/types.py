@@ -46,6 +46,9 @@ class Entry:
     scope: Any
     query: str
     response: Any
+    """Decoded; the encoded bytes if a codec that this cache was not given encoded it, see `codec`."""
+    codec: str
+    """`text`, `bytes`, `json`, or `codec:` and the name of a caller's codec."""
     metadata: dict[str, Any]
     tags: tuple[str, ...]
     created_at: float

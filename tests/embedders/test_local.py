@@ -1,5 +1,6 @@
 """The local embedder on real text."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -178,3 +179,11 @@ def run(program):
     source = str(Path(local.__file__).parents[2])
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r})\n{program}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_loading_and_embedding_leaves_nothing_in_the_home_of_the_user(tmp_path):
+    program = "from mneme.embedders import LocalEmbedder; LocalEmbedder().embed('hello')"
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    home.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], env=home, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -290,3 +290,24 @@ def test_a_damaged_response_is_an_error_that_says_so(open_cache):
     with pytest.raises(CorruptCacheError, match="does not decode"):
         cache.get("rain @0")
     assert cache.delete("rain @0")
+
+
+class Pairs:
+    """A codec for complex numbers."""
+
+    name = "pairs"
+
+    def encode(self, value):
+        return f"{value.real} {value.imag}".encode()
+
+    def decode(self, payload):
+        return complex(*map(float, payload.split()))
+
+
+def test_entries_of_a_codec_that_was_not_passed_are_listed_with_their_bytes(open_cache, cache_path):
+    cache = open_cache(cache_path, codec=Pairs())
+    cache.put("i", 1j)
+    assert [(entry.response, entry.codec) for entry in cache.entries()] == [(1j, "codec:pairs")]
+    cache.close()
+    again = open_cache(cache_path)
+    assert [(entry.response, entry.codec) for entry in again.entries()] == [(b"0.0 1.0", "codec:pairs")]

@@ -9,7 +9,7 @@ from mneme._engine import sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import ANY, nearest
-from mneme._rules.codec import decode_metadata
+from mneme._rules.codec import decode_metadata, is_readable
 from mneme._rules.matching import RESOLUTION, Verdict, judge
 from mneme.ports import Record, Selection
 from mneme.types import Candidate, Entry, Explanation, Hit, Layer
@@ -132,7 +132,8 @@ def _entry(core: Core, record: Record) -> Entry:
         namespace=record.namespace,
         scope=_scope(record.scope),
         query=record.query,
-        response=core.response_of(record),
+        response=core.response_of(record) if is_readable(record.codec, core.options.codec) else record.payload,
+        codec=record.codec,
         metadata=decode_metadata(record.metadata),
         tags=record.tags,
         created_at=record.created_at,

