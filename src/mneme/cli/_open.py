@@ -71,4 +71,4 @@ def find_embedder(choice: str) -> Embedder | None:
         made = as_embedder(found() if inspect.isclass(found) else found)
     if inspect.iscoroutinefunction(made.embed):
         return to_sync_embedder(cast("AsyncEmbedder", made))
-    return cast("Embedder", made)
+    return made

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from mneme.ports import AsyncEmbedder, Embedder, Matrix, Vector
 __all__ = ["as_embedder"]
 
 _PROBE = "probe"
+
+
+@overload
+def as_embedder(  # pyright: ignore[reportOverlappingOverload] -- of an object of no known type nobody can say more
+    obj: AsyncEmbedder, *, fingerprint: str | None = None, dim: int | None = None
+) -> AsyncEmbedder: ...
+@overload
+def as_embedder(
+    obj: Callable[[str], Coroutine[Any, Any, Any]], *, fingerprint: str | None = None, dim: int | None = None
+) -> AsyncEmbedder: ...
+@overload
+def as_embedder(obj: Any, *, fingerprint: str | None = None, dim: int | None = None) -> Embedder: ...
 
 
 def as_embedder(obj: Any, *, fingerprint: str | None = None, dim: int | None = None) -> Embedder | AsyncEmbedder:
