@@ -67,6 +67,6 @@ def check_callable(value: Any, what: str) -> None:
 
 def check_parts(value: Any, what: str, *names: str) -> None:
     """An object with these attributes, or nothing."""
-    if value is not None and not all(hasattr(value, name) for name in names):
-        wanted = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-        raise TypeError(f"{what} must have {wanted}, and {type(value).__name__} has not")
+    missing = [name for name in names if not hasattr(value, name)]
+    if missing and value is not None:
+        raise TypeError(f"{what} must have {', '.join(names)}, and {type(value).__name__} lacks {', '.join(missing)}")
