@@ -1,0 +1,358 @@
+"""The public surface as its users write it. Type-checked by mypy and pyright, never run.
+
+An annotated assignment says what a call must be; a line that must be refused carries an ignore, and both checkers
+complain of one that is not needed.
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mneme
+from mneme import (
+    AsyncEmbedder,
+    AsyncSemanticCache,
+    AsyncStore,
+    CacheInfo,
+    Candidate,
+    Codec,
+    Embedder,
+    Entry,
+    Explanation,
+    Health,
+    Hit,
+    Index,
+    MemoryStore,
+    SemanticCache,
+    SQLiteStore,
+    Stats,
+    Store,
+    as_embedder,
+    half_life,
+    to_async_embedder,
+    to_sync_embedder,
+)
+from mneme.embedders import LocalEmbedder
+from mneme.indexes import ExactIndex
+from mneme.ports import Clock, Matrix, MetricsHook, Vector
+from mneme.testing import (
+    AsyncTwin,
+    FailingEmbedder,
+    FakeClock,
+    Faults,
+    FlakyIndex,
+    FlakyStore,
+    HashEmbedder,
+    ScriptedEmbedder,
+    SlowEmbedder,
+    SlowStore,
+)
+
+version: str = mneme.__version__
+
+
+# --- what users write themselves -------------------------------------------------------------------------------------
+
+
+class Mine:
+    """A plain class is an embedder; nothing of mneme's is inherited."""
+
+    dim = 3
+    fingerprint = "mine-1"
+
+    def embed(self, text: str) -> Vector:
+        return np.zeros(self.dim, np.float32)
+
+    def embed_many(self, texts: Sequence[str]) -> Matrix:
+        return np.zeros((len(texts), self.dim), np.float32)
+
+
+class Awaited:
+    @property
+    def dim(self) -> int:
+        return 3
+
+    @property
+    def fingerprint(self) -> str:
+        return "awaited-1"
+
+    async def embed(self, text: str) -> Vector:
+        return np.zeros(self.dim, np.float32)
+
+
+class Complex:
+    name = "complex-1"
+
+    def encode(self, value: Any) -> bytes:
+        return repr(value).encode()
+
+    def decode(self, payload: bytes) -> complex:
+        return complex(payload.decode())
+
+
+def count(event: str, fields: Mapping[str, Any]) -> None:
+    print(event, fields["namespace"])
+
+
+embedder: Embedder = Mine()
+awaited: AsyncEmbedder = Awaited()
+codec: Codec = Complex()
+hook: MetricsHook = count
+clock: Clock = FakeClock(1.0)
+decay: Callable[[float, float], float] = half_life(24)
+stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.db"), durability="full", busy_timeout=1)]
+index: Index = ExactIndex()
+
+
+# --- making caches ---------------------------------------------------------------------------------------------------
+
+plain = SemanticCache(":memory:")
+on_a_path = SemanticCache(Path("answers.db"), Mine(), similarity_threshold=0.9, default_ttl=timedelta(days=1))
+full: SemanticCache = SemanticCache(
+    store=MemoryStore(),
+    embedder=embedder,
+    similarity_threshold=1,
+    default_ttl="1h30m",
+    max_entries=100_000,
+    namespace_quotas={"acme": 1_000},
+    confidence_fn=half_life(24),
+    min_confidence=0.5,
+    validator=bool,
+    metrics_hook=count,
+    normalize=str.casefold,
+    codec=codec,
+    index_backend=index,
+    index_options={},
+    vector_dtype="int8",
+    multi_process_mode="single",
+    stale_check_interval=1,
+    hot_bytes=0,
+    max_query_bytes=1,
+    max_response_bytes=1,
+    max_metadata_bytes=1,
+    clock=clock,
+)
+SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]
+SemanticCache("a.db", Awaited())  # type: ignore[arg-type]
+SemanticCache("a.db", "all-MiniLM")  # type: ignore[arg-type]
+SemanticCache("a.db", Mine(), 0.9)  # type: ignore[call-arg, arg-type]
+SemanticCache("a.db", Mine(), treshold=0.9)  # type: ignore[call-arg]
+SemanticCache("a.db", Mine(), codec=object())  # type: ignore[arg-type]
+
+from_function: Embedder = as_embedder(lambda text: [0.0, 1.0], fingerprint="f", dim=2)
+
+
+def vector_of(text: str) -> list[float]:
+    return [float(len(text)), 1.0]
+
+
+async def vector_awaited(text: str) -> list[float]:
+    return [float(len(text)), 1.0]
+
+
+SemanticCache("a.db", as_embedder(vector_of, fingerprint="v"))
+SemanticCache("a.db", as_embedder(Mine()))
+of_coroutines: AsyncEmbedder = as_embedder(vector_awaited, fingerprint="v", dim=2)
+AsyncSemanticCache("a.db", as_embedder(vector_awaited, fingerprint="v", dim=2))
+AsyncSemanticCache("a.db", as_embedder(vector_of, fingerprint="v", dim=2))
+SemanticCache("a.db", to_sync_embedder(Awaited()))
+AsyncSemanticCache("a.db", to_async_embedder(Mine(), max_workers=4))
+SemanticCache("a.db", LocalEmbedder())
+
+
+# --- the blocking face -----------------------------------------------------------------------------------------------
+
+
+def blocking(cache: SemanticCache) -> None:
+    hit: Hit | None = cache.get("q")
+    hit = cache.get("q", embedding=[1.0], namespace="n", scope={"model": "m"}, similarity_threshold=0.5, bypass=False)
+    if hit is not None:
+        response: Any = hit.response
+        numbers: tuple[float, float, float] = (hit.similarity, hit.confidence, hit.age_seconds)
+        words: tuple[str, str, str] = (hit.layer, hit.namespace, hit.query)
+        metadata: dict[str, Any] = hit.metadata
+        entry_id: int = hit.entry_id
+        print(response, numbers, words, metadata, entry_id)
+        hit.response = "changed"  # type: ignore[misc]
+    hits: list[Hit | None] = cache.get_many(("a", "b"), embeddings=[None, np.zeros(3)], scope="s")
+    nearest: list[Hit] = cache.lookup("q", k=3)
+    explanation: Explanation = cache.explain("q", k=3, similarity_threshold=0.5)
+    candidates: tuple[Candidate, ...] = explanation.candidates
+    accepted: bool = candidates[0].accepted
+    entries: list[Entry] = cache.entries(namespace="n", tags=["t"], contains="x", after=3, limit=10)
+    put: bool = cache.put("q", {"a": [1]}, metadata={"k": 1}, ttl="1h", tags={"t"})  # type: ignore[arg-type]
+    put = cache.put("q", b"raw", ttl=timedelta(hours=1), tags=("t",), scope=None)
+    stored: int = cache.put_many([("q", "a"), {"query": "q", "response": "a", "ttl": 5}], namespace="n")
+    stored = cache.put_many(((query, query.upper()) for query in ("a", "b")), tags=["t"])
+    value: Any = cache.get_or_compute("q", str.upper, ttl=5, jitter=0.1, stale_ttl="1h", stale_on_error=True)
+    value = cache.get_or_compute("q", len, single_flight="semantic", bypass=True)
+    cache.get_or_compute("q", str.upper, single_flight="never")  # type: ignore[arg-type]
+    deleted: bool = cache.delete("q") or cache.delete(nearest[0]) or cache.delete("q", namespace="n", scope="s")
+    removed: int = cache.invalidate(tags=["t"], namespace="n", scope={"a": 1}, older_than="1d")
+    removed += cache.clear() + cache.clear_namespace("n") + cache.vacuum(namespace="n", compact=False) + cache.compact()
+    names: list[str] = cache.list_namespaces()
+    stats: Stats = cache.stats() if names else cache.stats("n")
+    rate: float = stats.hit_rate
+    health: Health = cache.health()
+    problems: list[str] = cache.check()
+    cache.requantize("float16")
+    cache.requantize("float8")  # type: ignore[arg-type]
+    threshold: float = cache.similarity_threshold
+    cache.similarity_threshold = 0.5  # type: ignore[misc]
+    cache.set_similarity_threshold(threshold)
+    with cache as entered:
+        same: SemanticCache = entered
+    same.close()
+    print(hits, accepted, entries, put, stored, value, deleted, removed, rate, health.healthy, problems)
+
+
+class Special(SemanticCache):
+    """A subclass stays one when it is entered."""
+
+    def extra(self) -> int:
+        return 1
+
+
+with Special(":memory:") as special:
+    extra: int = special.extra()
+
+
+@plain.memoize()
+def answer(question: str, *, temperature: float = 0.0) -> str:
+    return question
+
+
+@plain.memoize(
+    query="text",
+    namespace="n",
+    scope={"model": "m"},
+    ttl="1d",
+    tags=("t",),
+    ignore=("client",),
+    similarity_threshold=0.9,
+    jitter=0.1,
+    stale_ttl=60,
+    stale_on_error=True,
+    single_flight="semantic",
+)
+def classify(client: object, text: str) -> list[int]:
+    return [len(text)]
+
+
+answered: str = answer("q", temperature=0.5)
+classified: list[int] = classify(None, text="t")
+refreshed: str = answer.refresh("q")
+was_there: bool = answer.invalidate("q", temperature=0.5)
+info: CacheInfo = answer.cache_info()
+hits: int = info.hits + info.misses
+unwrapped: str = answer.__wrapped__("q")
+answer(5)  # type: ignore[arg-type]
+answer("q", temprature=0.5)  # type: ignore[call-arg]
+wrong: int = answer("q")  # type: ignore[assignment]
+
+
+# --- the async face --------------------------------------------------------------------------------------------------
+
+
+async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[str]]) -> None:
+    hit: Hit | None = await cache.get("q", scope={"model": "m"})
+    hits: list[Hit | None] = await cache.get_many(["a", "b"])
+    nearest: list[Hit] = await cache.lookup("q", k=3)
+    explanation: Explanation = await cache.explain("q")
+    entries: list[Entry] = await cache.entries(limit=5)
+    put: bool = await cache.put("q", "a", ttl=5, tags=["t"])
+    stored: int = await cache.put_many([("q", "a")])
+    value: Any = await cache.get_or_compute("q", ready) or await cache.get_or_compute("q", str.upper)
+    deleted: bool = await cache.delete("q")
+    removed: int = await cache.invalidate(tags=["t"]) + await cache.clear() + await cache.clear_namespace("n")
+    removed += await cache.vacuum(compact=False) + await cache.compact()
+    names: list[str] = await cache.list_namespaces()
+    stats: Stats = await cache.stats()
+    health: Health = await cache.health()
+    problems: list[str] = await cache.check()
+    await cache.requantize("int8")
+    threshold: float = cache.similarity_threshold
+    cache.set_similarity_threshold(threshold)
+    async with cache as entered:
+        same: AsyncSemanticCache = entered
+    await same.close()
+    forgotten: Hit | None = cache.get("q")  # type: ignore[assignment]
+    print(hit, hits, nearest, explanation, entries, put, stored, value)
+    print(deleted, removed, names, stats, health, problems)
+    print(forgotten)
+
+
+twin = AsyncSemanticCache(store=MemoryStore(), embedder=Awaited())
+
+
+@twin.memoize(namespace="n")
+async def answer_awaited(question: str, temperature: float = 0.0) -> str:
+    return question
+
+
+@twin.memoize()
+def answer_in_a_thread(question: str) -> bytes:
+    return question.encode()
+
+
+async def memoized() -> None:
+    first: str = await answer_awaited("q", temperature=1.0)
+    second: bytes = await answer_in_a_thread("q")
+    third: str = await answer_awaited.refresh("q")
+    gone: bool = await answer_awaited.invalidate("q")
+    info: CacheInfo = answer_awaited.cache_info()
+    await answer_awaited(5)  # type: ignore[arg-type]
+    print(first, second, third, gone, info)
+
+
+def any_store(store: AsyncStore) -> AsyncSemanticCache:
+    return AsyncSemanticCache(store=store, embedder=Mine())
+
+
+# --- errors and fakes ------------------------------------------------------------------------------------------------
+
+errors: list[type[mneme.MnemeError]] = [
+    mneme.CacheClosedError,
+    mneme.CheckpointError,
+    mneme.CorruptCacheError,
+    mneme.EmbedderDimensionError,
+    mneme.EmbedderMismatchError,
+    mneme.IndexBackendUnavailableError,
+    mneme.InputTooLongError,
+    mneme.MultiProcessLockError,
+    mneme.NamespaceQuotaExceededError,
+    mneme.QuantizationError,
+    mneme.SchemaMigrationError,
+    mneme.StoreBackendError,
+]
+values: list[type[ValueError]] = [mneme.EmbedderDimensionError, mneme.InputTooLongError, mneme.QuantizationError]
+
+hashing = HashEmbedder(dim=8)
+fakes: list[Embedder] = [
+    hashing,
+    ScriptedEmbedder({"a": [0.0, 1.0]}),
+    SlowEmbedder(hashing, lambda: None),
+    FailingEmbedder(hashing, {1, 2}, error=RuntimeError),
+]
+awaited_fake: AsyncEmbedder = AsyncTwin(hashing)
+faults = Faults({3}, error=mneme.StoreBackendError("full"), after=True)
+flaky: Store = FlakyStore(MemoryStore(), faults)
+flaky_index: Index = FlakyIndex(ExactIndex(), Faults(lambda number, name: name == "index.add"))
+SemanticCache(store=flaky, embedder=hashing, index_backend=flaky_index, clock=FakeClock())
+
+
+def slow(gate: Any) -> Store:
+    return SlowStore(MemoryStore(), gate, verbs=("write", "delete"))
+
+
+def unknown(model: Any) -> None:
+    """What a library without types gives is taken for a blocking embedder."""
+    SemanticCache("a.db", as_embedder(model, fingerprint="m"))
+    AsyncSemanticCache("a.db", as_embedder(model, fingerprint="m"))
