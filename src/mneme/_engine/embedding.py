@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mneme._engine.core import Core, logger
 from mneme._rules.vectors import unit_matrix, unit_vector
-from mneme.errors import InputTooLongError
+from mneme.errors import CacheClosedError, InputTooLongError
 from mneme.ports import AsyncEmbedder, Vector
 
 
@@ -39,6 +39,8 @@ async def embed_or_miss(core: Core, namespace: str, texts: Sequence[str]) -> tup
     """Like `embed`, for reads: a failure is no vectors, a warning and an event. Also why a vector would be missing."""
     try:
         vectors = await embed(core, texts)
+    except CacheClosedError:
+        raise
     except Exception as error:  # noqa: BLE001 -- whatever a caller's embedder raises, a read goes on without it
         logger.warning("the embedder failed; the query is a miss", exc_info=True)
         core.events.send("embedder_failure", namespace, error=repr(error))

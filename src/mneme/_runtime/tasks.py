@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from mneme._runtime.awaitable import AwaitablePort, Run, is_async
 from mneme._runtime.crossing import Lock, Signal
+from mneme.errors import CacheClosedError
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class TaskRuntime:
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._closed = False
 
     def lock(self) -> Lock:
         return Lock()
@@ -71,10 +73,17 @@ class TaskRuntime:
             pool = self._pools[what] = ThreadPoolExecutor(threads, thread_name_prefix=f"mneme-{what}")
 
         async def run(call: Callable[[], Any]) -> Any:
-            return await asyncio.get_running_loop().run_in_executor(pool, call)
+            try:
+                result = asyncio.get_running_loop().run_in_executor(pool, call)
+            except RuntimeError:
+                if self._closed:  # by another task, in the middle of this one's flow
+                    raise CacheClosedError("the cache was closed; open a new one") from None
+                raise
+            return await result
 
         return run
 
     def close(self) -> None:
+        self._closed = True
         for pool in self._pools.values():
             pool.shutdown(wait=False)
