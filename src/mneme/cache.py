@@ -196,7 +196,8 @@ class SemanticCache:
     ) -> list[Hit | None]:
         """What `get` gives for each query, in order, for the price of one batch.
 
-        One read of the exact layer, one embedder batch for what is not there, one search, one read of the candidates.
+        What memory does not answer takes one read of the exact layer, one embedder batch for what is not there, one
+        search and one read of the candidates.
 
         Raises: as `get`; nothing is looked up if any query is refused.
         """

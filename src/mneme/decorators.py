@@ -66,6 +66,10 @@ class _Base(Generic[P, R]):
         """How many calls were answered without running the function, and how many ran it; failures count as neither."""
         return self._plan.info()
 
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function = cast("Callable[..., Any]", self.__wrapped__)
+        return function(*self._bound, *args, **kwargs)
+
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         query, scope = self._plan.binding.request((*self._bound, *args), kwargs)
         return query, {"namespace": self._plan.namespace, "scope": scope}
@@ -93,7 +97,7 @@ class Memoized(_Base[P, R]):
         def compute(_query: str) -> Any:
             nonlocal computed
             computed = True
-            return self.__wrapped__(*self._bound, *args, **kwargs)
+            return self._run(args, kwargs)
 
         value = self._plan.cache.get_or_compute(query, compute, bypass=bypass, **identity, **self._plan.options)
         self._plan.count(computed=computed)
@@ -122,7 +126,7 @@ class AsyncMemoized(_Base[P, R]):
         def compute(_query: str) -> Any:
             nonlocal computed
             computed = True
-            return self.__wrapped__(*self._bound, *args, **kwargs)
+            return self._run(args, kwargs)
 
         async def compute_awaited(query: str) -> Any:
             return await compute(query)

@@ -135,8 +135,9 @@ def test_health_and_check_notice_when_memory_and_store_disagree(open_cache):
     [record] = store.read([1], vectors=True)
     store.write([record._replace(key=b"x" * 32)])
     assert (cache.health().healthy, cache.health().integrity_ok) == (False, False)
-    assert len(cache.check()) == 1
-    assert "reopen" in cache.check()[0]
+    by_namespace, by_vectors = cache.check()
+    assert "2} entries by namespace, memory counts {'default': 1}; reopen" in by_namespace
+    assert "holds 2 vectors, the index 1; reopen" in by_vectors
     cache.close()
 
 

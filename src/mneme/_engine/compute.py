@@ -20,7 +20,7 @@ from mneme.types import Hit
 SingleFlight: TypeAlias = Literal["exact", "semantic"]
 
 _LOOKS = 3
-"""How often a leader looks again because another flight landed while it looked; then it computes."""
+"""How often a leader looks, because it waited for a twin or another flight landed while it looked; then it computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,9 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
     A twin's value is not taken from its flight: once it is stored, looking again finds it, with every verdict.
     """
     ask = order.ask
-    for _ in range(_LOOKS):
+    looks = 0
+    while True:
+        looks += 1
         landings = core.flights.landings()
         found = await _find(core, ask)
         ask.vector = found.vector
@@ -169,10 +171,10 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
             flight.stale = _offer(core, found.stale)
         flight.looked.set()
         if found.hit is not None or found.vector is None:
-            break
-        if order.single_flight == "exact":
+            return found
+        if order.single_flight == "exact" or looks == _LOOKS:
             flight.vector = found.vector  # it waits for no twin, but may be one
-            break
+            return found
         twin, holds = core.flights.twin(flight, found.vector, lambda s: _would_answer(core, ask, s), landings=landings)
         if twin is not None:
             try:
@@ -180,8 +182,7 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
             finally:
                 core.flights.leave(twin, flight)
         elif holds:
-            break
-    return found
+            return found
 
 
 async def _find(core: Core, ask: Ask) -> Found:

@@ -162,6 +162,10 @@ async def check(core: Core) -> list[str]:
         counted = {namespace: count for namespace, count in core.counts.items() if count}
         if stored != counted:
             problems.append(f"the store holds {stored} entries by namespace, memory counts {counted}; reopen the cache")
+        if core.embedder is not None:
+            vectors, indexed = await sync.count_vectors(core), await core.index.size()
+            if vectors != indexed:
+                problems.append(f"the store holds {vectors} vectors, the index {indexed}; reopen the cache")
     return problems
 
 

@@ -27,6 +27,15 @@ async def fill_index(core: Core, index: AsyncIndex, dtype: VectorDType) -> None:
         await index.add(block.ids.tolist(), block.partitions, block.vectors)
 
 
+async def count_vectors(core: Core) -> int:
+    """How many vectors the store holds, by reading them."""
+    count = after = 0
+    while len((block := await core.store.vectors(after=after, limit=BLOCK)).ids):
+        count += len(block.ids)
+        after = int(block.ids[-1])
+    return count
+
+
 async def load_counts(core: Core) -> None:
     """Take the number of entries of every namespace from the store."""
     core.counts = {part.namespace: part.entries for part in await core.store.summary() if part.entries}
@@ -40,11 +49,12 @@ async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int
     if bare:
         await core.index.remove(bare)
     rows = [(entry_id, record.partition, record.vector) for record, entry_id in zip(records, ids, strict=True)]
-    held = [row for row in rows if row[2] is not None] if bare else rows
+    held = [(entry_id, partition, vector) for entry_id, partition, vector in rows if vector is not None]
     if held:
-        numbers, partitions, vectors = zip(*held, strict=True)
+        vectors = [vector for _, _, vector in held]
         # Not np.stack, which takes ten times as long for many short rows.
         matrix = np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
+        numbers, partitions = [entry_id for entry_id, _, _ in held], [partition for _, partition, _ in held]
         await core.index.add(numbers, partitions, matrix.reshape(len(held), -1))
 
 

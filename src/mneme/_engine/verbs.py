@@ -54,7 +54,15 @@ async def get_many(
         for ask in asks:
             core.count_miss(ask.namespace, "bypass")
         return [None] * len(asks)
-    return await lookup.get(core, asks) if asks else []
+    cold = [ask for ask in asks if ask.vector is not None or core.hot.get(ask.hot_key) is None]
+    found = dict(zip(map(id, cold), await lookup.get(core, cold) if cold else [], strict=True))
+    # What memory holds is served last, so that nothing was counted if the rest fails.
+    return [
+        found[id(ask)]
+        if id(ask) in found
+        else core.peek(ask.query, namespace, scope) or (await lookup.get(core, [ask]))[0]
+        for ask in asks
+    ]
 
 
 async def get(

@@ -93,8 +93,8 @@ class LiveScreen:
             BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[now]}")
         )
         self._task = self._progress.add_task("", total=tally.expected, now="")
-        self._live = Live(self._footer(tally), console=self._console, refresh_per_second=8, transient=True)
-        self._live.start()
+        self._live = live = Live(self._footer(tally), console=self._console, refresh_per_second=8, transient=True)
+        live.start()
 
     def asking(self, query: str) -> None:
         self._progress.update(self._task, now=_fit(query, max(10, self._console.width - 45)))
