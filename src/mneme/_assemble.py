@@ -76,10 +76,13 @@ def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None
         return MemoryStore() if path == ":memory:" else SQLiteStore(cast("str | os.PathLike[str]", path))
     if isinstance(store, type):
         raise TypeError(f"store must be a store, and {store.__name__} is a class; call it")
-    given: object = store
-    if not isinstance(given, Store):  # an AsyncStore has verbs of the same names
+    if not _has_the_verbs_of_a_store(store):
         raise TypeError(f"store must have the verbs of mneme.Store, and {type(store).__name__} has not")
     return store
+
+
+def _has_the_verbs_of_a_store(candidate: object) -> bool:
+    return isinstance(candidate, Store)  # so is an AsyncStore: its verbs have the same names
 
 
 def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Callable[[], Index] | None:
