@@ -220,4 +220,4 @@ def test_an_argument_that_is_no_json_value_is_a_type_error_that_names_the_remedy
 
 def test_a_call_without_a_text_is_a_type_error_that_names_the_remedy():
     with pytest.raises(TypeError, match="query="):
-        bind(lambda number: number).request((3,), {})
+        bind(lambda number: number, scope="s").request((3,), {})

@@ -14,7 +14,8 @@ class Binding:
     """How the calls of one function become requests.
 
     Raises:
-        TypeError: *query* or *ignore* name no argument of the function.
+        TypeError: *query* or *ignore* name no argument of the function, or nothing tells its entries from those of
+            others: it has no name, and there is no *scope*.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Binding:
         if isinstance(ignore, str):
             raise TypeError(f"ignore must be a collection of argument names, like ({ignore!r},)")
         self._signature = inspect.signature(function)
-        self.name = f"{function.__module__}.{function.__qualname__}"
+        self.name = _name_of(function, scope)
         self._query = query
         self._ignore = frozenset(ignore)
         self._scope = scope
@@ -71,3 +72,15 @@ class Binding:
             if isinstance(value, str):
                 return name
         raise TypeError(f"no argument of this call of {self.name} is a string; say which is the query with query=")
+
+
+def _name_of(function: Callable[..., Any], scope: Scope) -> str:
+    """What the entries of a function are known by, in this process and the next."""
+    name = getattr(function, "__qualname__", None)
+    if name is not None and not name.endswith("<lambda>"):
+        return f"{function.__module__}.{name}"
+    if scope is None:
+        raise TypeError(
+            f"{function!r} has no name that tells its results from others'; define it with def, or pass scope="
+        )
+    return f"{function.__module__}.{type(function).__qualname__ if name is None else name}"
