@@ -23,6 +23,9 @@ from stateful.world import (
 )
 
 
+GET_OR_PUT = st.sampled_from(["get", "put"])
+
+
 class Verbs(Walker):
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -51,10 +54,9 @@ class Verbs(Walker):
             self.compare(hit, found)
         self.looked_up(founds, namespace)
 
-    @rule(
-        namespace=NAMESPACES,
-        steps=st.lists(st.tuples(st.sampled_from(["get", "put"]), QUERIES, PAUSES), min_size=3, max_size=12),
-    )
+    # Caps bite, and the order of use matters, only after many plain reads and writes: hence two rules for them.
+
+    @rule(namespace=NAMESPACES, steps=st.lists(st.tuples(GET_OR_PUT, QUERIES, PAUSES), min_size=6, max_size=25))
     def a_busy_while(self, namespace, steps):
         for verb, query, pause in steps:
             if verb == "get":
@@ -64,6 +66,10 @@ class Verbs(Walker):
                 value = f"value {self.values}"
                 plain = {"scope": None, "ttl": None, "tags": (), "own": None}
                 self.put(query=query, value=value, namespace=namespace, pause=pause, **plain)
+
+    @rule(steps=st.lists(st.tuples(GET_OR_PUT, QUERIES, PAUSES), min_size=12, max_size=25))
+    def a_very_busy_while(self, steps):
+        self.a_busy_while("default", steps)
 
     @rule(query=QUERIES, namespace=NAMESPACES)
     def bypass(self, query, namespace):
@@ -229,15 +235,13 @@ class Verbs(Walker):
         assert self.do("invalidate", **given) == len(rows)
         self.model.remove(rows)
 
-    @rule()
-    def clear(self):
-        assert self.do("clear") == len(self.model.rows)
-        self.model.rows.clear()
-
-    @rule(namespace=NAMESPACES)
-    def clear_namespace(self, namespace):
-        rows = [row for row in self.model.rows.values() if row.namespace == namespace]
-        assert self.do("clear_namespace", namespace) == len(rows)
+    @rule(namespace=st.sampled_from([None, "default", "b"]))
+    def clear(self, namespace):
+        rows = [row for row in self.model.rows.values() if namespace in (None, row.namespace)]
+        if namespace is None:
+            assert self.do("clear") == len(rows)
+        else:
+            assert self.do("clear_namespace", namespace) == len(rows)
         self.model.remove(rows)
 
     @rule(namespace=st.sampled_from([None, "default", "b"]), compact=st.booleans())

@@ -36,7 +36,7 @@ class Walker(RuleBasedStateMachine):
         self.values = 0
 
     @initialize(
-        words=st.lists(st.sampled_from([*VECTORS, TOO_LONG]), min_size=3, unique=True),
+        words=st.lists(st.sampled_from([*VECTORS, TOO_LONG]), min_size=3, max_size=8, unique=True),
         cap=st.sampled_from([None, 2, 3, 6]),
         quota=st.sampled_from([None, 2]),
         picky=st.booleans(),
