@@ -6,13 +6,9 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from workshop import answer
-
-from mneme.ports import Matrix
 
 CACHE_TABLES = (
     """INSERT INTO entries (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at,
@@ -51,33 +47,31 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def cache_rows(queries: Sequence[str], vectors: Matrix, first_id: int) -> list[Rows]:
-    """The rows that the cache would write for these entries, made beforehand: making them is part of a `put`."""
+def cache_rows(given: Iterable[Mapping[str, Any]], first_id: int) -> list[Rows]:
+    """The rows that the cache writes for these items, made in the least work: key, bytes and the time."""
     now = time.time()
     made: list[Rows] = []
-    for entry_id, (query, vector) in enumerate(zip(queries, vectors, strict=True), first_id):
-        payload = answer(query).encode()
-        size = len(payload) + len(query.encode())
+    for entry_id, item in enumerate(given, first_id):
+        query, payload = item["query"], item["response"].encode()
         made.append(
             (
                 (entry_id, entry_id, key_of(query), 1, query, payload),
-                (entry_id, 1, 1, now, now, size),
-                (entry_id, 1, vector.tobytes()),
+                (entry_id, 1, 1, now, now, len(payload) + len(query)),
+                (entry_id, 1, item["embedding"].tobytes()),
             )
         )
     return made
 
 
-def plain_rows(queries: Sequence[str], vectors: Matrix | None, first_id: int) -> list[Rows]:
-    """The same for the plain tables; without vectors for the first table alone."""
+def plain_rows(given: Iterable[Mapping[str, Any]], first_id: int) -> list[Rows]:
+    """The same for the plain tables; without embeddings for the first table alone."""
     now = time.time()
-    entries = [
-        (entry_id, key_of(query), query, answer(query).encode(), now, now)
-        for entry_id, query in enumerate(queries, first_id)
-    ]
-    if vectors is None:
-        return [(entry,) for entry in entries]
-    return [(entry, (entry[0], vector.tobytes())) for entry, vector in zip(entries, vectors, strict=True)]
+    made: list[Rows] = []
+    for entry_id, item in enumerate(given, first_id):
+        entry = (entry_id, key_of(item["query"]), item["query"], item["response"].encode(), now, now)
+        vector = item.get("embedding")
+        made.append((entry,) if vector is None else (entry, (entry_id, vector.tobytes())))
+    return made
 
 
 def key_of(query: str) -> bytes:

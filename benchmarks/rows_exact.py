@@ -156,7 +156,11 @@ def _all_rows(results: Sequence[tuple[Any, ...] | None]) -> None:
 def _fill_plain(path: Path, queries: Sequence[str]) -> None:
     connection = bare.connect(path)
     connection.executescript(bare.PLAIN_SCHEMA)
-    bare.insert_all(connection, bare.PLAIN_TABLES[:1], bare.plain_rows(queries, None, 1))
+    bare.insert_all(
+        connection,
+        bare.PLAIN_TABLES[:1],
+        bare.plain_rows([{"query": query, "response": answer(query)} for query in queries], 1),
+    )
     assert bare.count(connection, "plain") == len(queries)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

@@ -25,30 +25,31 @@ def put(shop: Workshop) -> Iterator[Row]:
     queries = [shop.corpus.sentences[number] for number in fresh]
     vectors = shop.corpus.vectors(DIM)[HELD : HELD + size * count]
     rounds = [list(range(start, start + size)) for start in range(0, len(queries), size)]
-    floors: list[tuple[str, Path, Sequence[str], list[bare.Rows], Budget]] = [
+    floors: list[tuple[str, Path, Sequence[str], Callable[..., list[bare.Rows]], Budget]] = [
         (
             "bare sqlite3, same tables, a transaction each",
             shop.copy_of(shop.filled(DIM, HELD)),
             bare.CACHE_TABLES,
-            bare.cache_rows(queries, vectors, HELD + 1),
+            bare.cache_rows,
             Budget(2.0),
         ),
         (
             "bare sqlite3, two plain tables",
             shop.copy_of(shop.made("plain-with-vectors", lambda path: _fill_plain(shop, path))),
             bare.PLAIN_TABLES,
-            bare.plain_rows(queries, vectors, HELD + 1),
+            bare.plain_rows,
             Budget(),
         ),
     ]
-    for floor, path, statements, rows, budget in floors:
+    for floor, path, statements, make, budget in floors:
         connection = bare.connect(path)
         own = shop.copy_of(shop.filled(DIM, HELD))
         with shop.open(own, DIM) as cache:
             given = items(queries, vectors)
 
             def insert(number: int) -> None:
-                bare.insert(connection, statements, rows[number])  # noqa: B023 -- used in this turn only
+                [row] = make([given[number]], HELD + 1 + number)  # noqa: B023 -- used in this turn only
+                bare.insert(connection, statements, row)  # noqa: B023 -- used in this turn only
 
             def store(number: int) -> bool:
                 item = given[number]  # noqa: B023 -- used in this turn only
@@ -78,7 +79,7 @@ def _all(results: Sequence[Any], expected: object) -> None:
 def _fill_plain(shop: Workshop, path: Path) -> None:
     connection = bare.connect(path)
     connection.executescript(bare.PLAIN_SCHEMA)
-    rows = bare.plain_rows(shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD], 1)
+    rows = bare.plain_rows(items(shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD]), 1)
     bare.insert_all(connection, bare.PLAIN_TABLES, rows)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -88,7 +89,6 @@ def _fill_plain(shop: Workshop, path: Path) -> None:
 def put_many(shop: Workshop) -> Iterator[Row]:
     queries, vectors = shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD]
     given = items(queries, vectors)
-    rows = bare.cache_rows(queries, vectors, 1)
     pairs = []
     for _ in range(shop.rounds(7)):
         path, own = shop.empty(DIM), shop.empty(DIM)
@@ -99,7 +99,7 @@ def put_many(shop: Workshop) -> Iterator[Row]:
         with shop.open(own, DIM) as cache, quiet_collector():
             pairs.append(
                 (
-                    _took(lambda: bare.insert_all(connection, bare.CACHE_TABLES, rows)),  # noqa: B023 -- used at once
+                    _took(lambda: bare.insert_all(connection, bare.CACHE_TABLES, bare.cache_rows(given, 1))),  # noqa: B023 -- used at once
                     _took(lambda: cache.put_many(given)),
                 )
             )

@@ -226,7 +226,9 @@ async def _store(core: Core, order: Order, value: Any, seconds: float) -> Record
             lifetime=order.lifetime,
             compute_seconds=seconds,
         )
-        return None if one is None else (await write.put(core, [one]))[0]
+        if one is not None:
+            [written] = await write.put(core, [one])
+            return write.stored(one.record, written)
     except StoreBackendError as error:
         core.store_failed(namespace, "storing a computed response", error)
     except Exception as error:  # noqa: BLE001 -- a caller's validator, codec or embedder may raise anything

@@ -150,11 +150,12 @@ class Core:
         """
         if not embeddings:
             return []
-        if self.embedder is None:
+        dim = self.store_info.dim
+        if self.embedder is None or dim is None:
             raise TypeError("embedding= needs a cache with an embedder, whose dimension and fingerprint it shares")
         if len(embeddings) == 1:
-            return [unit_vector(embeddings[0], self.embedder.dim)]
-        return unit_vectors(embeddings, self.embedder.dim)
+            return [unit_vector(embeddings[0], dim)]
+        return unit_vectors(embeddings, dim)
 
     def peek(self, query: str, namespace: str, scope: Scope) -> Hit | None:
         """An exact hit from memory, without waiting for anything; `None` says nothing about other layers.
@@ -243,7 +244,3 @@ class Core:
     def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int) -> None:
         """Keep in memory what was read from the store since version *offered_at*."""
         self.hot.offer(HotEntry(ask.hot_key, record, response), offered_at)
-
-    def keep_written(self, asks: Sequence[Ask], records: Sequence[Record], responses: Sequence[Any]) -> None:
-        """Keep in memory what was just written."""
-        self.hot.put([HotEntry(ask.hot_key, *rest) for ask, *rest in zip(asks, records, responses, strict=True)])

@@ -94,6 +94,8 @@ def tell_evicted(core: Core, evicted: Evicted, writer: str) -> None:
     """Count and announce what a write to the namespace *writer* drove out, once the lock is free."""
     if evicted.failure is not None:
         core.store_failed(writer, "evicting", evicted.failure)
+    if not evicted.removed:
+        return
     for namespace, count in Counter(one.namespace for one in evicted.removed).items():
         core.usage.evicted(namespace, count)
         core.events.send("evict", namespace, count=count)

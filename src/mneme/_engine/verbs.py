@@ -143,7 +143,7 @@ async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, An
     await maintain.ready(core)
     if not hasattr(items, "__iter__"):
         raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
-    given = [{**defaults, **_item(position, item)} for position, item in enumerate(items)]
+    given = [_item(position, item, defaults) for position, item in enumerate(items)]
     with_vector = [one for one in given if one.get("embedding") is not None]
     for one, vector in zip(with_vector, core.own_vectors([one.pop("embedding") for one in with_vector]), strict=True):
         one["vector"] = vector
@@ -153,19 +153,20 @@ async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, An
     return len(accepted)
 
 
-def _item(position: int, item: Any) -> dict[str, Any]:
-    if isinstance(item, Mapping):
-        names = set(item)
-        if unknown := names - _PUT_NAMES:
-            raise TypeError(f"item {position} has the unknown key {min(map(str, unknown))!r}; put has {_PUT_LIST}")
-        if missing := {"query", "response"} - names:
-            raise TypeError(f"item {position} lacks {min(missing)!r}")
-        return dict(item)
+def _item(position: int, item: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(item, (tuple, list)) and len(item) == 2:
-        return {"query": item[0], "response": item[1]}
-    raise TypeError(f"item {position} must be a (query, response) pair or a mapping, not {type(item).__name__}")
+        return {**defaults, "query": item[0], "response": item[1]}
+    if not isinstance(item, Mapping):
+        raise TypeError(f"item {position} must be a (query, response) pair or a mapping, not {type(item).__name__}")
+    if not item.keys() <= _PUT_NAMES:
+        unknown = min(map(str, item.keys() - _PUT_NAMES))
+        raise TypeError(f"item {position} has the unknown key {unknown!r}; put has {_PUT_LIST}")
+    if missing := _NEEDED - item.keys():
+        raise TypeError(f"item {position} lacks {min(missing)!r}")
+    return {**defaults, **item}
 
 
+_NEEDED = frozenset({"query", "response"})
 _PUT_LIST = ", ".join(sorted(_PUT_NAMES))
 
 

@@ -19,6 +19,8 @@ def plan(entries: Mapping[str, int], quotas: Mapping[str, int], cap: int | None)
 
     Quotas come before the global cap, which counts what they leave.
     """
+    if cap is None and not quotas:
+        return []
     steps: list[tuple[str | None, int]] = []
     total = sum(entries.values())
     for namespace, quota in quotas.items():

@@ -19,6 +19,11 @@ class Events:
     def __init__(self, hook: MetricsHook | None) -> None:
         self._hook = hook
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is a hook; without one a batch need not be gone through."""
+        return self._hook is not None
+
     def send(self, event: str, namespace: str, **fields: Any) -> None:
         """Send one event; never called while a lock is held."""
         if self._hook is None:

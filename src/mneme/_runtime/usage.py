@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mneme.ports import Counters, NamespaceSummary, Usage
@@ -81,10 +81,10 @@ class UsageLog:
             tally.hits_semantic += 1
             tally.seconds_saved += seconds_saved
 
-    def replaced(self, entries: Iterable[tuple[int, float]]) -> None:
+    def replaced(self, entries: Mapping[int, float]) -> None:
         """Forget accesses before these entries, by id, were written anew: written later, they would age them."""
         with self._lock:
-            for entry_id, written_at in entries:
+            for entry_id, written_at in entries.items():
                 if self._accessed.get(entry_id, math.inf) <= written_at:
                     del self._accessed[entry_id]
 

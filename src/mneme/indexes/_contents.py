@@ -11,9 +11,10 @@ from contextlib import ExitStack, nullcontext
 from threading import Lock, Semaphore
 
 import numpy as np
+import numpy.typing as npt
 
 from mneme.indexes._partition import Partition
-from mneme.indexes._quantise import encode
+from mneme.indexes._quantise import Columns, encode
 from mneme.indexes._scan import nothing, scan
 from mneme.indexes._vectors import check_vectors
 from mneme.ports import Matches, Matrix, VectorDType
@@ -21,9 +22,7 @@ from mneme.ports import Matches, Matrix, VectorDType
 __all__ = ["Contents"]
 
 _ENTRY_BYTES = 120  # of the id, the position and the tuple around it; the table itself is measured
-_SPARSE_BYTES = (
-    512  # of the table for each id in it, from which it is made anew; a table in use takes at most 120 or so
-)
+_SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 120 or so
 _LARGE = 2**17  # numbers in a partition, from which its searches take turns
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
 
@@ -51,8 +50,10 @@ class Contents:
                 f"there must be as many ids and partitions as vectors, not {len(numbers)}, {len(partitions)} "
                 f"and {len(vectors)}"
             )
-        groups = _by_partition(numbers.tolist(), partitions)
         columns = encode(vectors, self._dtype)
+        if len(numbers) == 1 and self._add_new(numbers, partitions[0], columns):
+            return
+        groups = _by_partition(numbers.tolist(), partitions)
         with self._changing, ExitStack() as alone:
             replaced = self._locate(numbers.tolist())
             targets = {key: self._partitions[key] if key in self._partitions else Partition(columns) for key in groups}
@@ -67,6 +68,17 @@ class Contents:
                 self._partitions[key] = targets[key]
                 self._place(key, chosen.tolist(), range(first, first + len(members)))
             self._tidy(replaced)
+
+    def _add_new(self, numbers: npt.NDArray[np.int64], key: bytes, columns: Columns) -> bool:
+        """Add one row if its id is not held; whether it was. A `put` does little else, so it takes the short way."""
+        number = int(numbers[0])
+        with self._changing:
+            if number in self.places or not isinstance(key, bytes):
+                return False
+            target = self._partitions[key] if key in self._partitions else Partition(columns)
+            self.places[number] = (key, target.extend(numbers, columns))
+            self._partitions[key] = target
+            return True
 
     def remove(self, ids: Iterable[int]) -> int:
         with self._changing, ExitStack() as alone:

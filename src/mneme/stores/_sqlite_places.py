@@ -31,6 +31,12 @@ class Places:
         place = self._by_id.get(partition_id)
         return place if place is not None else self._load(connection, partition_id)
 
+    def known(self, digest: bytes) -> tuple[int, int] | None:
+        """The number of a partition and of its namespace, if they are in memory."""
+        number = self._ids.get(digest)
+        place = None if number is None else self._by_id.get(number)
+        return None if number is None or place is None else (number, place.namespace_id)
+
     def digests(self, connection: sqlite3.Connection, partition_ids: Iterable[int]) -> list[bytes]:
         """The digest of each, in order."""
         wanted = list(partition_ids)
@@ -51,12 +57,12 @@ class Places:
             digest = record.partition
             if digest in numbers:
                 continue
-            known = self._ids.get(digest)
-            place = self._by_id.get(known) if known is not None else None
-            if known is None or place is None:
-                known, place = self._find_or_add(connection, record)
-                fresh[known] = place
-            numbers[digest] = known, place.namespace_id
+            known = self.known(digest)
+            if known is None:
+                number, place = self._find_or_add(connection, record)
+                fresh[number] = place
+                known = number, place.namespace_id
+            numbers[digest] = known
         return numbers, fresh
 
     def learn(self, fresh: dict[int, Place]) -> None:

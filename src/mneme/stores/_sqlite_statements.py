@@ -23,6 +23,7 @@ __all__ = [
     "IDS_OF_KEYS",
     "IDS_OF_TAGS",
     "INSERT_FACTS",
+    "INSERT_NEW_ENTRY",
     "INSERT_TAG",
     "INSERT_TOMBSTONE",
     "INSERT_VECTOR",
@@ -95,10 +96,13 @@ ADD_NAMESPACE = "INSERT INTO namespaces (name) VALUES (?) ON CONFLICT (name) DO 
 ADD_PARTITION = """
 INSERT INTO partitions (digest, namespace_id, scope) VALUES (?, (SELECT id FROM namespaces WHERE name = ?), ?)"""
 
-UPSERT_ENTRY = """
+_INSERT_ENTRY = """
 INSERT INTO entries (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, partition_id = excluded.partition_id, query = excluded.query,
+ON CONFLICT (key) DO"""
+INSERT_NEW_ENTRY = f"{_INSERT_ENTRY} NOTHING"
+UPSERT_ENTRY = f"""{_INSERT_ENTRY} UPDATE SET
+    seq = excluded.seq, partition_id = excluded.partition_id, query = excluded.query,
     payload = excluded.payload, codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags,
     expires_at = excluded.expires_at, compute_seconds = excluded.compute_seconds"""
 MOVED = "SELECT seq, id FROM entries WHERE seq > id AND seq > ?"

@@ -15,12 +15,32 @@ from mneme.stores import _sqlite_statements as sql
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_rows import Place, entry_row, facts_row
 
-__all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "write_records"]
+__all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "write_new", "write_records"]
 
 _LARGEST = 2**63 - 1
 """SQLite's largest integer: a larger one can name no entry."""
 _MERGED = 64
 """Up to so many namespaces are merged by access time."""
+
+
+def write_new(connection: sqlite3.Connection, places: Places, record: Record, blob: bytes | None) -> Written | None:
+    """Store one record if its key is new and its partition known, or else do nothing.
+
+    Most writes of one record are of this kind, and the general way would cost them half as much again.
+    """
+    numbers = places.known(record.partition)
+    if numbers is None:
+        return None
+    partition_id, namespace_id = numbers
+    seq = connection.execute(sql.HIGH_WATER).fetchone()[0] + 1
+    if connection.execute(sql.INSERT_NEW_ENTRY, entry_row(record, seq, partition_id)).rowcount != 1:
+        return None
+    connection.execute(sql.INSERT_FACTS, facts_row(record, seq, namespace_id, partition_id))
+    if blob is not None:
+        connection.execute(sql.INSERT_VECTOR, (seq, partition_id, blob))
+    if record.tags:
+        connection.executemany(sql.INSERT_TAG, [(tag, seq) for tag in record.tags])
+    return Written(seq, seq, replaced=False)
 
 
 def write_records(
@@ -39,14 +59,18 @@ def write_records(
         [entry_row(record, seq, numbers[record.partition][0]) for seq, record in enumerate(records, base + 1)],
     )
     ids = dict(connection.execute(sql.MOVED, (base,)).fetchall())  # by sequence number, of replaced entries only
+    if not ids:
+        rows = [
+            (seq, seq, record, blob) for seq, (record, blob) in enumerate(zip(records, blobs, strict=True), base + 1)
+        ]
+        _write_beside(connection, rows, numbers)
+        return [Written(seq, seq, False) for seq in range(base + 1, base + 1 + len(records))], fresh
     last = {record.key: seq for seq, record in enumerate(records, base + 1)}
     _write_beside(
         connection,
         [(seq, ids.get(seq, seq), records[seq - base - 1], blobs[seq - base - 1]) for seq in last.values()],
         numbers,
     )
-    if not ids:
-        return [Written(seq, seq, replaced=False) for seq in range(base + 1, base + 1 + len(records))], fresh
     written = []
     for seq, record in enumerate(records, base + 1):
         entry_id = ids.get(last[record.key], last[record.key])

@@ -31,8 +31,8 @@ from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
-from mneme.stores._sqlite_rows import blob_of, matrix_of, record_of
-from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_records
+from mneme.stores._sqlite_rows import Place, blob_of, matrix_of, record_of
+from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
 
 __all__ = ["SQLiteStore"]
 
@@ -130,15 +130,22 @@ class SQLiteStore:
             self._readers.give(connection)
 
     def write(self, records: Sequence[Record]) -> list[Written]:
-        self._require_writer()
         dim = self._dim
+        if self._writer is None:
+            self._require_writer()
         blobs = [blob_of(record.vector, dim) for record in records]
         if not records:
             return []
-        written, fresh = self._change(lambda connection: write_records(connection, self._places, records, blobs))
+
+        def written(connection: sqlite3.Connection) -> tuple[list[Written], dict[int, Place]]:
+            if len(records) == 1 and (new := write_new(connection, self._places, records[0], blobs[0])) is not None:
+                return [new], {}
+            return write_records(connection, self._places, records, blobs)
+
+        done, fresh = self._change(written)
         if fresh:
             self._places.learn(fresh)
-        return written
+        return done
 
     def delete(self, selection: Selection) -> list[Removed]:
         return self._change(lambda connection: delete_selected(connection, self._places, selection))
