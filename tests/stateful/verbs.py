@@ -22,7 +22,6 @@ from stateful.world import (
     put_options,
 )
 
-
 GET_OR_PUT = st.sampled_from(["get", "put"])
 
 
