@@ -24,6 +24,9 @@ from mneme.types import Hit, Layer
 
 logger = logging.getLogger("mneme")
 
+_REMEMBERED = 1024
+"""Namespaces that need not be checked again."""
+
 
 @dataclass(slots=True)
 class Ask:
@@ -90,6 +93,7 @@ class Core:
         """A write was interrupted between store and memory: memory must catch up before it is believed."""
         # With these defaults an entry that was valid and confident when it became hot still is.
         self._hot_needs_no_verdict = options.validator is default_validator and options.confidence_fn is None
+        self._good_namespaces: set[str] = set()
         self._surely_short = options.max_query_bytes // 4
 
     @property
@@ -126,21 +130,18 @@ class Core:
         normalized = self.options.normalize(query)
         if not isinstance(normalized, str):
             raise TypeError(f"normalize must return a str, not {type(normalized).__name__}")
-        namespace = check_namespace(namespace)
-        canonical = canonical_scope(scope)
+        if type(namespace) is not str or namespace not in self._good_namespaces:
+            namespace = check_namespace(namespace)
+            if len(self._good_namespaces) < _REMEMBERED:
+                self._good_namespaces.add(namespace)
+        canonical = "" if scope is None else canonical_scope(scope)
         partition = partition_of(namespace, canonical)
-        return Ask(
-            query=query,
-            normalized=normalized,
-            namespace=namespace,
-            scope=canonical,
-            partition=partition,
-            key=key_of(partition, normalized),
-            threshold=self.threshold
-            if similarity_threshold is None
-            else check_unit(similarity_threshold, "similarity_threshold"),
-            vector=None if embedding is None else self.own_vectors([embedding])[0],
-        )
+        threshold = self.threshold
+        if similarity_threshold is not None:
+            threshold = check_unit(similarity_threshold, "similarity_threshold")
+        vector = None if embedding is None else self.own_vectors([embedding])[0]
+        key = key_of(partition, normalized)
+        return Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
 
     def own_vectors(self, embeddings: Sequence[Any]) -> list[Vector]:
         """The callers' own embeddings, as unit vectors.

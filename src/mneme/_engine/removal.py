@@ -73,14 +73,14 @@ class Evicted(NamedTuple):
     failure: StoreBackendError | None = None
 
 
-async def evict(core: Core) -> Evicted:
+async def evict(core: Core, now: float) -> Evicted:
     """Remove the least recently used entries above the caps; which they were. The caller holds `writer`.
 
     Nobody asked for it, and what a failing store leaves over is left to the next write.
     """
     removed: list[Removed] = []
     try:
-        if core.usage.is_due(core.clock.now()):
+        if core.usage.is_due(now):
             await usage.flush(core)
         for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
             await usage.flush(core)  # or the store would not know what was used last

@@ -45,17 +45,18 @@ async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int
     """Make the index hold exactly these records' vectors under these ids; one without a vector is not held."""
     if core.embedder is None:
         return
-    bare = [entry_id for record, entry_id in zip(records, ids, strict=True) if record.vector is None]
-    if bare:
-        await core.index.remove(bare)
-    rows = [(entry_id, record.partition, record.vector) for record, entry_id in zip(records, ids, strict=True)]
-    held = [(entry_id, partition, vector) for entry_id, partition, vector in rows if vector is not None]
-    if held:
-        vectors = [vector for _, _, vector in held]
+    vectors = [record.vector for record in records if record.vector is not None]
+    if len(vectors) == len(records):
+        numbers, partitions = ids, [record.partition for record in records]
+    else:
+        await core.index.remove([n for record, n in zip(records, ids, strict=True) if record.vector is None])
+        numbers = [n for record, n in zip(records, ids, strict=True) if record.vector is not None]
+        partitions = [record.partition for record in records if record.vector is not None]
+    if len(vectors) == 1:
+        await core.index.add(numbers, partitions, vectors[0][None])
+    elif vectors:
         # Not np.stack, which takes ten times as long for many short rows.
-        matrix = np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
-        numbers, partitions = [entry_id for entry_id, _, _ in held], [partition for _, partition, _ in held]
-        await core.index.add(numbers, partitions, matrix.reshape(len(held), -1))
+        await core.index.add(numbers, partitions, np.concatenate(vectors).reshape(len(vectors), -1))
 
 
 async def catch_up_if_dirty(core: Core) -> None:

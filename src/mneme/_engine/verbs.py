@@ -131,7 +131,8 @@ def _draft(
 
 
 async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
-    await maintain.ready(core)
+    if core.info is None or core.closed:
+        await maintain.ready(core)
     draft = _draft(core, query, response, **options)
     if draft is None:
         return False
@@ -144,10 +145,13 @@ async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, An
     if not hasattr(items, "__iter__"):
         raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
     given = [_item(position, item, defaults) for position, item in enumerate(items)]
-    with_vector = [one for one in given if one.get("embedding") is not None]
-    for one, vector in zip(with_vector, core.own_vectors([one.pop("embedding") for one in with_vector]), strict=True):
-        one["vector"] = vector
-    drafts = [_draft(core, **one) for one in given]
+    embeddings = [one.pop("embedding", None) for one in given]
+    # All at once, which takes less time than one by one.
+    vectors = iter(core.own_vectors([embedding for embedding in embeddings if embedding is not None]))
+    drafts = [
+        _draft(core, vector=None if embedding is None else next(vectors), **one)
+        for one, embedding in zip(given, embeddings, strict=True)
+    ]
     accepted = [draft for draft in drafts if draft is not None]
     await write.put(core, accepted)
     return len(accepted)

@@ -202,4 +202,4 @@ async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Written], E
         if written is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
         raise
-    return written, await removal.evict(core)
+    return written, await removal.evict(core, records[-1].accessed_at)

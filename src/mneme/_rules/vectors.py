@@ -54,11 +54,12 @@ def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector]:
     """What `unit_vector` makes of each, in less time where they are many of the usual kind."""
     if not all(_is_plain(one, dim) for one in given):
         return [unit_vector(one, dim) for one in given]
-    units: list[Vector] = []
+    units = np.empty((len(given), dim), np.float32)
     for start in range(0, len(given), _AT_ONCE):
         block = given[start : start + _AT_ONCE]
-        units.extend(unit_matrix(np.concatenate(block).reshape(len(block), dim), len(block), dim))
-    return units
+        rows = np.concatenate(block).reshape(len(block), dim)
+        units[start : start + len(block)] = unit_matrix(rows, len(block), dim)
+    return list(units)
 
 
 def _is_plain(given: Any, dim: int) -> bool:

@@ -11,7 +11,6 @@ from contextlib import ExitStack, nullcontext
 from threading import Lock, Semaphore
 
 import numpy as np
-import numpy.typing as npt
 
 from mneme.indexes._partition import Partition
 from mneme.indexes._quantise import Columns, encode
@@ -23,6 +22,7 @@ __all__ = ["Contents"]
 
 _ENTRY_BYTES = 120  # of the id, the position and the tuple around it; the table itself is measured
 _SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 120 or so
+_NOTED = 256  # rows that wait to be added together
 _LARGE = 2**17  # numbers in a partition, from which its searches take turns
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
 
@@ -39,6 +39,7 @@ class Contents:
         # processors use up. Of the index, not of the module: a child of fork makes a new index with a free semaphore.
         self._turns = Semaphore(max(1, (os.cpu_count() or 1) // 2))
         self._partitions: dict[bytes, Partition] = {}
+        self._noted: dict[int, tuple[bytes, Columns]] = {}
         self.places: dict[int, tuple[bytes, int]] = {}
         # A tuple of the partition's name, not of the partition: the garbage collector need not visit a million of them.
 
@@ -51,10 +52,11 @@ class Contents:
                 f"and {len(vectors)}"
             )
         columns = encode(vectors, self._dtype)
-        if len(numbers) == 1 and self._add_new(numbers, partitions[0], columns):
+        if len(numbers) == 1 and self._add_later(int(numbers[0]), partitions[0], columns):
             return
         groups = _by_partition(numbers.tolist(), partitions)
         with self._changing, ExitStack() as alone:
+            self._add_noted()
             replaced = self._locate(numbers.tolist())
             targets = {key: self._partitions[key] if key in self._partitions else Partition(columns) for key in groups}
             # What can fail for want of memory comes before the first change.
@@ -69,19 +71,40 @@ class Contents:
                 self._place(key, chosen.tolist(), range(first, first + len(members)))
             self._tidy(replaced)
 
-    def _add_new(self, numbers: npt.NDArray[np.int64], key: bytes, columns: Columns) -> bool:
-        """Add one row if its id is not held; whether it was. A `put` does little else, so it takes the short way."""
-        number = int(numbers[0])
+    def _add_later(self, number: int, key: bytes, columns: Columns) -> bool:
+        """Note a row whose id is not held, to be added with others before anybody looks; whether it was noted.
+
+        A `put` does little else with an index, and one row costs nearly as much to add as a hundred.
+        """
         with self._changing:
-            if number in self.places or not isinstance(key, bytes):
+            if number in self.places or number in self._noted or not isinstance(key, bytes):
                 return False
-            target = self._partitions[key] if key in self._partitions else Partition(columns)
-            self.places[number] = (key, target.extend(numbers, columns))
-            self._partitions[key] = target
+            self._noted[number] = key, tuple(column.copy() for column in columns)
+            if len(self._noted) >= _NOTED:
+                self._add_noted()
             return True
+
+    def _add_noted(self) -> None:
+        """The caller holds the lock."""
+        groups: dict[bytes, list[int]] = {}
+        for number, (key, _) in self._noted.items():
+            groups.setdefault(key, []).append(number)
+        for key, members in groups.items():
+            columns = tuple(map(np.concatenate, zip(*(self._noted[number][1] for number in members), strict=True)))
+            target = self._partitions[key] if key in self._partitions else Partition(columns)
+            first = target.extend(np.array(members, np.int64), columns)
+            self._partitions[key] = target
+            self._place(key, members, range(first, first + len(members)))
+            for number in members:
+                del self._noted[number]
+
+    def size(self) -> int:
+        with self._changing:
+            return len(self.places) + len(self._noted)
 
     def remove(self, ids: Iterable[int]) -> int:
         with self._changing, ExitStack() as alone:
+            self._add_noted()
             removed = self._locate(map(operator.index, ids))
             self._discard(removed, alone)
             self._tidy(removed)
@@ -96,6 +119,9 @@ class Contents:
         if math.isnan(floor):
             raise ValueError("floor must be a number, not NaN")
         floor = min(max(float(floor), -2.0), 2.0)  # no similarity lies beyond; float32 could not hold any number
+        if self._noted:
+            with self._changing:
+                self._add_noted()
         held = self._partitions.get(partition)
         if held is None:
             return [nothing(self._dtype) for _ in queries]
@@ -107,6 +133,7 @@ class Contents:
 
     def memory_bytes(self) -> int:
         with self._changing:
+            self._add_noted()
             arrays = sum(held.nbytes for held in self._partitions.values())
             overhead = len(self.places) * _ENTRY_BYTES + len(self._partitions) * _PARTITION_BYTES
             return arrays + overhead + sys.getsizeof(self.places)

@@ -82,7 +82,7 @@ class ExactIndex:
 
     def size(self) -> int:
         """How many vectors are held."""
-        return len(self._opened().places)
+        return self._opened().size()
 
     def tombstones(self) -> int:
         """Always 0: a removed row is overwritten at once."""

@@ -60,10 +60,7 @@ def write_records(
     )
     ids = dict(connection.execute(sql.MOVED, (base,)).fetchall())  # by sequence number, of replaced entries only
     if not ids:
-        rows = [
-            (seq, seq, record, blob) for seq, (record, blob) in enumerate(zip(records, blobs, strict=True), base + 1)
-        ]
-        _write_beside(connection, rows, numbers)
+        _write_beside(connection, zip(range(base + 1, _LARGEST), range(base + 1, _LARGEST), records, blobs), numbers)  # noqa: B905 -- the ranges are long enough
         return [Written(seq, seq, False) for seq in range(base + 1, base + 1 + len(records))], fresh
     last = {record.key: seq for seq, record in enumerate(records, base + 1)}
     _write_beside(
@@ -80,25 +77,28 @@ def write_records(
 
 def _write_beside(
     connection: sqlite3.Connection,
-    rows: Sequence[tuple[int, int, Record, bytes | None]],
+    rows: Iterable[tuple[int, int, Record, bytes | None]],
     numbers: Mapping[bytes, tuple[int, int]],
 ) -> None:
     """Facts, vectors and tags of entries just written: rows of (seq, id, record, vector), one per entry."""
-    replaced = [(entry_id,) for seq, entry_id, _, _ in rows if entry_id != seq]
-    if replaced:
-        connection.executemany(sql.REMOVE_VECTOR, replaced)
-        connection.executemany(sql.REMOVE_TAGS, replaced)
     facts: list[tuple[Any, ...]] = []
     new_facts: list[tuple[Any, ...]] = []
-    vectors, tags = [], []
+    replaced, vectors, tags = [], [], []
     for seq, entry_id, record, blob in rows:
         partition_id, namespace_id = numbers[record.partition]
         row = facts_row(record, entry_id, namespace_id, partition_id)
-        (new_facts if entry_id == seq else facts).append(row)
+        if entry_id == seq:
+            new_facts.append(row)
+        else:
+            facts.append(row)
+            replaced.append((entry_id,))
         if blob is not None:
             vectors.append((entry_id, partition_id, blob))
         if record.tags:
             tags.append((entry_id, record.tags))
+    if replaced:
+        connection.executemany(sql.REMOVE_VECTOR, replaced)
+        connection.executemany(sql.REMOVE_TAGS, replaced)
     if new_facts:  # half the time of an upsert, which looks into every index for what it would replace
         connection.executemany(sql.INSERT_FACTS, new_facts)
     if facts:
