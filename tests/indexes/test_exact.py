@@ -158,7 +158,24 @@ def test_a_row_is_replaced_or_moved_behind_closed_gates(opened, monkeypatch):
     index.add([1], [b"a"], _units(1, 4))
     index.add([2], [b"b"], _units(1, 4))
     index.add([4], [b"a"], _units(1, 4))
+    _found(index, b"a", _units(1, 4))  # what is new is added when somebody looks
     assert seen == [(True, False), (True, False), (False, False)]
+
+
+def test_rows_added_one_by_one_are_found_at_once_and_shared_with_nobody(opened):
+    index = opened(8)
+    rows = _units(600, 8)
+    for at, row in enumerate(rows):
+        given = row[None].copy()
+        index.add([at], [b"a" if at % 3 else b"b"], given)
+        given[:] = -given
+        if at % 97 == 0:
+            assert at in _found(index, b"a" if at % 3 else b"b", rows[at : at + 1], k=1)
+    assert index.size() == 600
+    for at in (0, 1, 255, 256, 599):
+        assert list(_found(index, b"a" if at % 3 else b"b", rows[at : at + 1], k=1)) == [at]
+    assert index.remove(range(0, 600, 2)) == 300
+    assert index.size() == 300
 
 
 def test_without_memory_for_one_partition_nothing_is_added_to_any(opened, monkeypatch):
