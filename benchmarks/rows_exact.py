@@ -113,38 +113,25 @@ def cold(shop: Workshop) -> Iterator[Row]:
         execute = connection.execute
         return lambda query: execute(statement, (by[query],)).fetchone()
 
-    flat = bare.connect(plain)
-    with shop.open(path, None, hot_bytes=0) as cache:
-        yield measure(
-            "exact hit, cold, no hot layer",
-            floor=("SELECT by key, one plain table", select(flat, SELECT_PLAIN, keys)),
-            operation=cache.get,
-            rounds=rounds(),
-            check=_all_exact(cache),
-            floor_check=_all_rows,
-            budget=Budget(2.5),
-        )
-    with shop.open(path, None) as cache:
-        yield measure(
-            "exact hit, cold, and kept hot from then on",
-            floor=("SELECT by key, one plain table", select(flat, SELECT_PLAIN, keys)),
-            operation=cache.get,
-            rounds=rounds(),  # no entry comes twice
-            check=_all_exact(cache),
-            floor_check=_all_rows,
-            budget=Budget(2.5),
-        )
-    ours = bare.connect(path)
+    flat, ours = bare.connect(plain), bare.connect(path)
     own_keys: dict[str, bytes] = dict(ours.execute("SELECT query, key FROM entries").fetchall())
-    with shop.open(path, None, hot_bytes=0) as cache:
-        yield measure(
-            "exact hit, cold, no hot layer",
-            floor=("the cache's SELECT, bare", select(ours, SELECT_OURS, own_keys)),
-            operation=cache.get,
-            rounds=rounds(),
-            check=_all_exact(cache),
-            floor_check=_all_rows,
-        )
+    own = ("SELECT of the same row by its key", select(ours, SELECT_OURS, own_keys))
+    table = ("SELECT by key from one plain table", select(flat, SELECT_PLAIN, keys))
+    for name, floor, options, budget in (
+        ("exact hit, cold, and hot from then on", own, {}, Budget(2.5)),
+        ("exact hit, cold, no hot layer", own, {"hot_bytes": 0}, Budget(2.5)),
+        ("exact hit, cold, no hot layer", table, {"hot_bytes": 0}, Budget()),
+    ):
+        with shop.open(path, None, **options) as cache:
+            yield measure(
+                name,
+                floor=floor,
+                operation=cache.get,
+                rounds=rounds(),  # no entry comes twice
+                check=_all_exact(cache),
+                floor_check=_all_rows,
+                budget=budget,
+            )
     flat.close()
     ours.close()
 

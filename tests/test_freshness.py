@@ -189,6 +189,16 @@ def test_beyond_its_time_the_failure_is_raised_and_the_entry_is_gone(cache, cloc
     assert cache.stats().expirations == 1
 
 
+def test_a_caller_may_accept_less_staleness_than_the_entry_was_stored_with(cache, clock):
+    fill(cache)
+    clock.advance(14.9)  # expired 4.9 ago
+    assert cache.get_or_compute(QUESTION, fails, ttl=10, stale_ttl=5, stale_on_error=True) == "old"
+    clock.advance(0.1)
+    with pytest.raises(LookupError, match="down"):
+        cache.get_or_compute(QUESTION, fails, ttl=10, stale_ttl=5, stale_on_error=True)
+    assert cache.get_or_compute(QUESTION, fails, stale_on_error=True, **LASTS) == "old"
+
+
 def test_a_failure_is_raised_unless_a_stale_answer_was_asked_for(cache, clock):
     fill(cache)
     clock.advance(15)

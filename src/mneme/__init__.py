@@ -1,10 +1,10 @@
 """A semantic cache: remembers an expensive result and gives it back whenever a later input means the same thing."""
 
+import importlib
+import typing
+
 from mneme._rules.confidence import half_life
-from mneme.async_cache import AsyncSemanticCache
 from mneme.cache import SemanticCache
-from mneme.embedders.adapt import as_embedder
-from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
 from mneme.errors import (
     CacheClosedError,
     CheckpointError,
@@ -23,6 +23,11 @@ from mneme.errors import (
 from mneme.ports import AsyncEmbedder, AsyncStore, Codec, Embedder, Index, Store
 from mneme.stores import MemoryStore, SQLiteStore
 from mneme.types import CacheInfo, Candidate, Entry, Explanation, Health, Hit, Stats
+
+if typing.TYPE_CHECKING:
+    from mneme.async_cache import AsyncSemanticCache
+    from mneme.embedders.adapt import as_embedder
+    from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
 
 __all__ = [
     "AsyncEmbedder",
@@ -63,3 +68,22 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
+_LATER = {
+    "AsyncSemanticCache": "mneme.async_cache",
+    "as_embedder": "mneme.embedders.adapt",
+    "to_async_embedder": "mneme.embedders.bridge",
+    "to_sync_embedder": "mneme.embedders.bridge",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

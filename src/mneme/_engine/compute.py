@@ -11,6 +11,7 @@ from mneme._engine.core import Ask, Core, logger
 from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
 from mneme._rules.codec import decode_response, encode_response
+from mneme._rules.expiry import seconds
 from mneme._rules.matching import RESOLUTION, confidence_of
 from mneme._runtime.flights import Flight, Offer, Outcome
 from mneme.errors import StoreBackendError
@@ -82,8 +83,8 @@ async def get_or_compute(core: Core, order: Order) -> Got:
 
 async def refresh(core: Core, order: Order) -> Any:
     """Compute and store without looking, and without waiting for anybody else's computation."""
-    value, seconds = await _timed(core, order)
-    await _store(core, order, value, seconds)
+    value, took = await _timed(core, order)
+    await _store(core, order, value, took)
     return value
 
 
@@ -91,14 +92,14 @@ async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
     """Wait for another's flight; `None` if nothing came of it that this caller accepts."""
     if order.lifetime.stale_ttl is not None:
         await flight.looked.wait()
-        if flight.stale is not None and _accepts(core, order, flight.stale):
+        if flight.stale is not None and _accepts_stale(core, order, flight.stale):
             return _serve_stale(core, order, flight.stale)
     await flight.landed.wait()
     outcome = flight.outcome
     if outcome is None:
         return None
     if outcome.error is not None:
-        if order.stale_on_error and flight.stale is not None and _accepts(core, order, flight.stale):
+        if order.stale_on_error and flight.stale is not None and _accepts_stale(core, order, flight.stale):
             return _serve_stale(core, order, flight.stale)
         core.count_miss(order.ask.namespace, "compute_failed")
         raise outcome.error
@@ -120,6 +121,14 @@ def _accepts(core: Core, order: Order, offer: Offer) -> bool:
     return offer.layer == "exact" or _would_answer(core, order.ask, offer.similarity)
 
 
+def _accepts_stale(core: Core, order: Order, offer: Offer) -> bool:
+    """The entry was stored with a stale window; a caller may ask for a shorter one."""
+    window = seconds(order.lifetime.stale_ttl, "stale_ttl")
+    if window is None or offer.expired_at is None:
+        return False
+    return core.clock.now() - offer.expired_at < window and _accepts(core, order, offer)
+
+
 def _serve_stale(core: Core, order: Order, offer: Offer) -> Got:
     core.events.send("stale", order.ask.namespace, layer=offer.layer, similarity=offer.similarity)
     return Got(offer.value(), computed=False)
@@ -133,9 +142,9 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
     core.count_miss(order.ask.namespace, found.reason)
     try:
         with core.flights.leading(flight):
-            value, seconds = await _timed(core, order)
+            value, took = await _timed(core, order)
     except Exception as error:
-        if not order.stale_on_error or flight.stale is None:
+        if not order.stale_on_error or flight.stale is None or not _accepts_stale(core, order, flight.stale):
             raise
         logger.warning("compute failed; an expired response is served instead", exc_info=True)
         return _serve_stale(core, order, flight.stale), Outcome(error=error)
@@ -143,7 +152,7 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
         logger.warning("the response is not stored: %s", _NOT_TO_BE_STORED[found.reason])
         record = None
     else:
-        record = await _store(core, order, value, seconds)
+        record = await _store(core, order, value, took)
     return Got(value, computed=True), Outcome(Offer(_copier(core, value), record=record))
 
 
@@ -168,7 +177,8 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
         found = await _find(core, ask)
         ask.vector = found.vector
         if found.stale is not None:
-            flight.stale = _offer(core, found.stale)
+            stale = found.stale
+            flight.stale = Offer(_copier(core, stale.response), stale.layer, stale.similarity, None, found.expired_at)
         flight.looked.set()
         if found.hit is not None or found.vector is None:
             return found
@@ -196,7 +206,7 @@ async def _find(core: Core, ask: Ask) -> Found:
     return found
 
 
-def _offer(core: Core, hit: Hit, record: Record | None = None) -> Offer:
+def _offer(core: Core, hit: Hit, record: Record) -> Offer:
     return Offer(_copier(core, hit.response), hit.layer, hit.similarity, record)
 
 
@@ -213,7 +223,7 @@ async def _timed(core: Core, order: Order) -> tuple[Any, float]:
     return value, core.clock.now() - started
 
 
-async def _store(core: Core, order: Order, value: Any, seconds: float) -> Record | None:
+async def _store(core: Core, order: Order, value: Any, took: float) -> Record | None:
     """Store a computed value if that is possible: it was too dear to be lost to the cache's troubles."""
     namespace = order.ask.namespace
     try:
@@ -224,7 +234,7 @@ async def _store(core: Core, order: Order, value: Any, seconds: float) -> Record
             metadata=order.metadata,
             tags=order.tags,
             lifetime=order.lifetime,
-            compute_seconds=seconds,
+            compute_seconds=took,
         )
         if one is not None:
             [written] = await write.put(core, [one])

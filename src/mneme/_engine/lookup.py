@@ -28,6 +28,8 @@ class Found:
     """The record behind `hit`."""
     stale: Hit | None = None
     """The best answer that has expired but is kept for those who accept it."""
+    expired_at: float = 0.0
+    """When it did."""
     reason: str = "no_match"
     """Why there is no hit."""
     vector: Vector | None = None
@@ -137,5 +139,5 @@ def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Foun
     if verdict.remove:
         found.dead[record.id] = (record, verdict)
     elif verdict.stale and verdict.reason == "expired" and found.stale is None:
-        found.stale = hit
+        found.stale, found.expired_at = hit, record.expires_at or 0.0
     return False

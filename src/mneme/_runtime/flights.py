@@ -30,6 +30,8 @@ class Offer:
     similarity: float = 1.0
     record: Record | None = None
     """The entry that it was found in, or became."""
+    expired_at: float | None = None
+    """When it expired, for something to serve meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

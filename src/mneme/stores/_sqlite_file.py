@@ -13,7 +13,7 @@ from typing import NoReturn
 from mneme.errors import CorruptCacheError, SchemaMigrationError, StoreBackendError
 from mneme.stores._sqlite_schema import APPLICATION_ID, TABLES, version_of
 
-__all__ = ["inspect", "make", "remove", "size_of", "uri"]
+__all__ = ["checked_path", "inspect", "make", "remove", "size_of", "uri"]
 
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
@@ -144,3 +144,15 @@ def _refuse_truncated(path: str, header: bytes) -> None:
         raise CorruptCacheError(
             f"{path!r} is damaged: {size_of(path)} of {needed} bytes are there; restore it from a copy"
         )
+
+
+def checked_path(path: object) -> str:
+    """The file that *path* names, from the root on; raises `TypeError` or `ValueError` if it names none."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
+    if not text or "\0" in text:
+        raise ValueError(f"path must name a file, not {text!r}")
+    if text == ":memory:":
+        raise ValueError("path must name a file; for a cache in memory use MemoryStore()")
+    return os.path.abspath(text)  # noqa: PTH100 - a later change of directory must not move the store; text stays text

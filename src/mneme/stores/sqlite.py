@@ -68,7 +68,7 @@ class SQLiteStore:
         durability: Literal["normal", "full"] = "normal",
         busy_timeout: float = 5.0,
     ) -> None:
-        self._path = _checked_path(path)
+        self._path = files.checked_path(path)
         if durability not in {"normal", "full"}:
             raise ValueError(f'durability must be "normal" or "full", not {durability!r}')
         if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, int | float):
@@ -390,14 +390,3 @@ def _in_transaction(
                 connection.execute("ROLLBACK")
         raise
     return result
-
-
-def _checked_path(path: object) -> str:
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    if not isinstance(text, str):
-        raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
-    if not text or "\0" in text:
-        raise ValueError(f"path must name a file, not {text!r}")
-    if text == ":memory:":
-        raise ValueError("path must name a file; for a cache in memory use MemoryStore()")
-    return os.path.abspath(text)  # noqa: PTH100 - a later change of directory must not move the store; text stays text
