@@ -29,7 +29,7 @@ class Binding:
         if isinstance(ignore, str):
             raise TypeError(f"ignore must be a collection of argument names, like ({ignore!r},)")
         self._signature = inspect.signature(function)
-        self.name = _name_of(function, scope)
+        self.name: str = _name_of(function, scope)
         self._query = query
         self._ignore = frozenset(ignore)
         self._scope = scope

@@ -25,7 +25,7 @@ class _Counting:
     """Counts calls, and lets a test wait until there were so many."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls: int = 0
         """How often the embedder was called; a batch is one call."""
         self.texts: list[str] = []
         """Every text it was called for, in order of arrival."""
@@ -61,8 +61,8 @@ class HashEmbedder(_Counting):
         super().__init__()
         if dim < 2:
             raise ValueError(f"dim must be at least 2, not {dim!r}")
-        self.dim = dim
-        self.fingerprint = f"mneme-testing-hash-1;dim={dim}"
+        self.dim: int = dim
+        self.fingerprint: str = f"mneme-testing-hash-1;dim={dim}"
 
     def embed(self, text: str) -> Vector:
         """The vector of *text*."""
@@ -110,8 +110,8 @@ class ScriptedEmbedder(_Counting):
         self._vectors: dict[str, Vector] = {
             text: np.array(vector, dtype=np.float32) for text, vector in mapping.items()
         }
-        self.dim = len(next(iter(self._vectors.values()))) if dim is None else dim
-        self.fingerprint = fingerprint
+        self.dim: int = len(next(iter(self._vectors.values()))) if dim is None else dim
+        self.fingerprint: str = fingerprint
 
     def embed(self, text: str) -> Vector:
         """The vector written down for *text*.
@@ -209,7 +209,7 @@ class AsyncTwin:
 
     def __init__(self, inner: Embedder, *, gate: Callable[[], Awaitable[object]] | None = None) -> None:
         self.inner = inner
-        self.arrived = 0
+        self.arrived: int = 0
         """How many calls have reached the gate."""
         self._gate = gate
 
