@@ -234,6 +234,7 @@ async def _store(core: Core, order: Order, value: Any, took: float) -> Record | 
             metadata=order.metadata,
             tags=order.tags,
             lifetime=order.lifetime,
+            now=core.clock.now(),
             compute_seconds=took,
         )
         if one is not None:

@@ -19,7 +19,7 @@ from mneme._runtime.flights import Flights
 from mneme._runtime.hot import HotEntry, HotLayer
 from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError
-from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Record, StoreInfo, Vector
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Matrix, Record, StoreInfo, Vector
 from mneme.types import Hit, Layer
 
 logger = logging.getLogger("mneme")
@@ -143,8 +143,8 @@ class Core:
         key = key_of(partition, normalized)
         return Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
 
-    def own_vectors(self, embeddings: Sequence[Any]) -> list[Vector]:
-        """The callers' own embeddings, as unit vectors.
+    def own_vectors(self, embeddings: Sequence[Any]) -> Sequence[Vector] | Matrix:
+        """The callers' own embeddings, as unit vectors; several of the usual kind as the rows of a matrix.
 
         Raises:
             EmbedderDimensionError, TypeError, ValueError: One of them does not fit this cache.

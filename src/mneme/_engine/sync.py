@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mneme._engine.core import Core
-from mneme.ports import AsyncIndex, Record, VectorDType
+from mneme.ports import AsyncIndex, Matrix, Record, VectorDType
 
 BLOCK = 4096
 """Vectors read at a time when an index is filled: large enough for speed, small enough for memory."""
@@ -41,8 +41,13 @@ async def load_counts(core: Core) -> None:
     core.counts = {part.namespace: part.entries for part in await core.store.summary() if part.entries}
 
 
-async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int]) -> None:
-    """Make the index hold exactly these records' vectors under these ids; one without a vector is not held."""
+async def index_records(
+    core: Core, records: Sequence[Record], ids: Sequence[int], matrix: Matrix | None = None
+) -> None:
+    """Make the index hold exactly these records' vectors under these ids; one without a vector is not held.
+
+    *matrix* holds the vectors of all of them, if they are at hand in one.
+    """
     if core.embedder is None:
         return
     vectors = [record.vector for record in records if record.vector is not None]
@@ -52,7 +57,9 @@ async def index_records(core: Core, records: Sequence[Record], ids: Sequence[int
         await core.index.remove([n for record, n in zip(records, ids, strict=True) if record.vector is None])
         numbers = [n for record, n in zip(records, ids, strict=True) if record.vector is not None]
         partitions = [record.partition for record in records if record.vector is not None]
-    if len(vectors) == 1:
+    if matrix is not None:
+        await core.index.add(numbers, partitions, matrix)
+    elif len(vectors) == 1:
         await core.index.add(numbers, partitions, vectors[0][None])
     elif vectors:
         # Not np.stack, which takes ten times as long for many short rows.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mneme._engine import compute, explore, lookup, maintain, removal, write
 from mneme._engine.compute import Got, Order, SingleFlight
 from mneme._engine.core import Core
@@ -114,6 +116,7 @@ def _draft(
     query: str,
     response: Any,
     *,
+    now: float,
     embedding: Any = None,
     vector: Vector | None = None,
     namespace: str = "default",
@@ -125,15 +128,14 @@ def _draft(
     ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
     if vector is not None:
         ask.vector = vector
-    return write.draft(
-        core, ask, response, metadata=metadata, tags=tags, lifetime=PLAIN if ttl is None else Lifetime(ttl)
-    )
+    lifetime = PLAIN if ttl is None else Lifetime(ttl)
+    return write.draft(core, ask, response, metadata=metadata, tags=tags, lifetime=lifetime, now=now)
 
 
 async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
     if core.info is None or core.closed:
         await maintain.ready(core)
-    draft = _draft(core, query, response, **options)
+    draft = _draft(core, query, response, now=core.clock.now(), **options)
     if draft is None:
         return False
     await write.put(core, [draft])
@@ -147,13 +149,15 @@ async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, An
     given = [_item(position, item, defaults) for position, item in enumerate(items)]
     embeddings = [one.pop("embedding", None) for one in given]
     # All at once, which takes less time than one by one.
-    vectors = iter(core.own_vectors([embedding for embedding in embeddings if embedding is not None]))
+    vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
+    rows, now = iter(vectors), core.clock.now()
     drafts = [
-        _draft(core, vector=None if embedding is None else next(vectors), **one)
+        _draft(core, now=now, vector=None if embedding is None else next(rows), **one)
         for one, embedding in zip(given, embeddings, strict=True)
     ]
     accepted = [draft for draft in drafts if draft is not None]
-    await write.put(core, accepted)
+    whole = isinstance(vectors, np.ndarray) and len(vectors) == len(accepted) == len(given)
+    await write.put(core, accepted, np.asarray(vectors) if whole else None)
     return len(accepted)
 
 

@@ -15,7 +15,7 @@ from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
 from mneme._runtime.hot import HotEntry
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
-from mneme.ports import Record, Written
+from mneme.ports import Matrix, Record, Written
 
 _GIVEN = Record._fields.index("id")
 """So many fields of a record come from the writer; then come id and sequence number, which the store gives."""
@@ -58,6 +58,7 @@ def draft(
     metadata: Mapping[str, Any] | None,
     tags: Sequence[str],
     lifetime: Lifetime,
+    now: float,
     compute_seconds: float = 0.0,
 ) -> Draft | None:
     """A checked entry; `None`, and an event, when the validator refuses the response.
@@ -85,7 +86,6 @@ def draft(
     if not options.validator(response):
         core.events.send("put_rejected", ask.namespace, query=ask.query)
         return None
-    now = core.clock.now()
     expires_at = removable_at = None
     ttl = options.default_ttl if lifetime.ttl is None else seconds(lifetime.ttl)
     if ttl is not None:
@@ -106,7 +106,9 @@ def draft(
         expires_at,
         removable_at,
         compute_seconds,
-        vector=ask.vector,
+        0,
+        0,
+        ask.vector,
     )
     return Draft(ask, response, record)
 
@@ -123,8 +125,10 @@ def _too_large(what: str, encoded: str | bytes, limit: int) -> ValueError:
     return ValueError(f"the {what} takes {len(encoded)} bytes, more than max_{what}_bytes={limit}")
 
 
-async def put(core: Core, drafts: Sequence[Draft]) -> list[Written]:
+async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None) -> list[Written]:
     """Store entries in one transaction; what has no vector yet is embedded in one batch.
+
+    If the vectors of the drafts are the rows of a *matrix*, all of them and in this order, they need not be copied.
 
     Raises:
         StoreBackendError: The store failed; nothing was stored.
@@ -136,7 +140,8 @@ async def put(core: Core, drafts: Sequence[Draft]) -> list[Written]:
     if not latest:
         return []
     async with core.writer:
-        written, evicted = await core.runtime.finish(_commit(core, latest))
+        matrix = matrix if len(latest) == len(drafts) else None
+        written, evicted = await core.runtime.finish(_commit(core, latest, matrix))
     if core.events.heard:
         for one in latest:
             core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
@@ -178,7 +183,7 @@ def _make_hot(core: Core, drafts: Sequence[Draft], written: Sequence[Written]) -
     )
 
 
-async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Written], Evicted]:
+async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) -> tuple[list[Written], Evicted]:
     """Write, make memory follow, evict; what was written and evicted. The caller holds `writer`."""
     if core.dirty:
         await sync.catch_up(core)
@@ -187,7 +192,7 @@ async def _commit(core: Core, drafts: Sequence[Draft]) -> tuple[list[Written], E
         records = [one.record for one in drafts]
         written = await core.store.write(records)
         _make_hot(core, drafts, written)
-        await sync.index_records(core, records, [done.id for done in written])
+        await sync.index_records(core, records, [done.id for done in written], matrix)
         core.applied_seq = max(core.applied_seq, written[-1].seq)
         replaced = {}
         for record, done in zip(records, written, strict=True):

@@ -50,8 +50,8 @@ def unit_matrix(given: Any, rows: int, dim: int) -> Matrix:
     return _unit(array)
 
 
-def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector]:
-    """What `unit_vector` makes of each, in less time where they are many of the usual kind."""
+def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector] | Matrix:
+    """What `unit_vector` makes of each; a matrix, in less time, where all are of the usual kind."""
     if not all(_is_plain(one, dim) for one in given):
         return [unit_vector(one, dim) for one in given]
     units = np.empty((len(given), dim), np.float32)
@@ -59,7 +59,7 @@ def unit_vectors(given: Sequence[Any], dim: int) -> list[Vector]:
         block = given[start : start + _AT_ONCE]
         rows = np.concatenate(block).reshape(len(block), dim)
         units[start : start + len(block)] = unit_matrix(rows, len(block), dim)
-    return list(units)
+    return units
 
 
 def _is_plain(given: Any, dim: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from mneme.errors import CorruptCacheError, EmbedderDimensionError
 from mneme.ports import Matrix, Record, Vector
 
-__all__ = ["Place", "blob_of", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of"]
+__all__ = ["Place", "blob_of", "check_shape", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of"]
 
 
 _STORED = np.dtype("<f4")
@@ -67,11 +67,12 @@ def entry_row(record: Record, seq: int, partition_id: int) -> tuple[Any, ...]:
     )
 
 
-def facts_row(record: Record, entry_id: int, namespace_id: int, partition_id: int) -> tuple[Any, ...]:
+def facts_row(record: Record, entry_id: int, numbers: tuple[int, int]) -> tuple[Any, ...]:
+    """*numbers* are those of the partition and of the namespace."""
     return (
         entry_id,
-        namespace_id,
-        partition_id,
+        numbers[1],
+        numbers[0],
         record.created_at,
         record.accessed_at,
         record.removable_at,
@@ -79,17 +80,18 @@ def facts_row(record: Record, entry_id: int, namespace_id: int, partition_id: in
     )
 
 
-def blob_of(vector: Vector | None, dim: int | None) -> bytes | None:
-    """float32, little endian, whatever the machine."""
-    if vector is None:
-        return None
-    array = np.asarray(vector, dtype=_STORED)
-    if array.shape != (dim,):
+def check_shape(vector: Vector | None, dim: int | None) -> None:
+    """Raise `EmbedderDimensionError` for a vector that does not belong here."""
+    if vector is not None and np.shape(vector) != (dim,):
         raise EmbedderDimensionError(
-            f"the vector has shape {array.shape}, the store holds "
+            f"the vector has shape {np.shape(vector)}, the store holds "
             + ("none: open it with a fingerprint and a dim" if dim is None else f"({dim},)")
         )
-    return array.tobytes()
+
+
+def blob_of(vector: Vector) -> bytes:
+    """float32, little endian, whatever the machine."""
+    return np.asarray(vector, dtype=_STORED).tobytes()
 
 
 def matrix_of(blobs: Sequence[bytes], dim: int) -> Matrix:

@@ -13,7 +13,7 @@ from typing import Any
 from mneme.ports import HISTORY, Record, Ref, Removed, Selection, Usage, Written
 from mneme.stores import _sqlite_statements as sql
 from mneme.stores._sqlite_places import Places
-from mneme.stores._sqlite_rows import Place, entry_row, facts_row
+from mneme.stores._sqlite_rows import Place, blob_of, entry_row, facts_row
 
 __all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "write_new", "write_records"]
 
@@ -23,7 +23,7 @@ _MERGED = 64
 """Up to so many namespaces are merged by access time."""
 
 
-def write_new(connection: sqlite3.Connection, places: Places, record: Record, blob: bytes | None) -> Written | None:
+def write_new(connection: sqlite3.Connection, places: Places, record: Record) -> Written | None:
     """Store one record if its key is new and its partition known, or else do nothing.
 
     Most writes of one record are of this kind, and the general way would cost them half as much again.
@@ -31,43 +31,49 @@ def write_new(connection: sqlite3.Connection, places: Places, record: Record, bl
     numbers = places.known(record.partition)
     if numbers is None:
         return None
-    partition_id, namespace_id = numbers
+    partition_id = numbers[0]
     seq = connection.execute(sql.HIGH_WATER).fetchone()[0] + 1
     if connection.execute(sql.INSERT_NEW_ENTRY, entry_row(record, seq, partition_id)).rowcount != 1:
         return None
-    connection.execute(sql.INSERT_FACTS, facts_row(record, seq, namespace_id, partition_id))
-    if blob is not None:
-        connection.execute(sql.INSERT_VECTOR, (seq, partition_id, blob))
+    connection.execute(sql.INSERT_FACTS, facts_row(record, seq, numbers))
+    if record.vector is not None:
+        connection.execute(sql.INSERT_VECTOR, (seq, partition_id, blob_of(record.vector)))
     if record.tags:
         connection.executemany(sql.INSERT_TAG, [(tag, seq) for tag in record.tags])
     return Written(seq, seq, replaced=False)
 
 
 def write_records(
-    connection: sqlite3.Connection, places: Places, records: Sequence[Record], blobs: Sequence[bytes | None]
+    connection: sqlite3.Connection, places: Places, records: Sequence[Record]
 ) -> tuple[list[Written], dict[int, Place]]:
     """Store the records with their vectors; also what `Places.learn` should hear once this is committed.
 
-    Each table is filled by one statement over all rows. An upsert does not say which rows it replaced, so ids and
-    sequence numbers are chosen here: a new entry's id is its sequence number, and a replaced one is found by being the
-    other way.
+    Each table is filled by one statement over all rows, which are made one at a time: a list of the bytes of all
+    vectors would cost more than writing them. An upsert does not say which rows it replaced, so ids and sequence
+    numbers are chosen here: a new entry's id is its sequence number, and a replaced one is found by being the other
+    way.
     """
     numbers, fresh = places.numbers_for(connection, records)
     base = connection.execute(sql.HIGH_WATER).fetchone()[0]
     connection.executemany(
         sql.UPSERT_ENTRY,
-        [entry_row(record, seq, numbers[record.partition][0]) for seq, record in enumerate(records, base + 1)],
+        (entry_row(record, seq, numbers[record.partition][0]) for seq, record in enumerate(records, base + 1)),
     )
     ids = dict(connection.execute(sql.MOVED, (base,)).fetchall())  # by sequence number, of replaced entries only
     if not ids:
-        _write_beside(connection, zip(range(base + 1, _LARGEST), range(base + 1, _LARGEST), records, blobs), numbers)  # noqa: B905 -- the ranges are long enough
+        _write_beside(connection, records, range(base + 1, base + 1 + len(records)), numbers, sql.INSERT_FACTS)
         return [Written(seq, seq, False) for seq in range(base + 1, base + 1 + len(records))], fresh
     last = {record.key: seq for seq, record in enumerate(records, base + 1)}
-    _write_beside(
-        connection,
-        [(seq, ids.get(seq, seq), records[seq - base - 1], blobs[seq - base - 1]) for seq in last.values()],
-        numbers,
-    )
+    replaced = [seq for seq in last.values() if seq in ids]
+    connection.executemany(sql.REMOVE_VECTOR, ((ids[seq],) for seq in replaced))
+    connection.executemany(sql.REMOVE_TAGS, ((ids[seq],) for seq in replaced))
+    for seqs, statement in (
+        (replaced, sql.REPLACE_FACTS),
+        # Half the time of an upsert, which looks into every index for what it would replace.
+        ([seq for seq in last.values() if seq not in ids], sql.INSERT_FACTS),
+    ):
+        chosen = [records[seq - base - 1] for seq in seqs]
+        _write_beside(connection, chosen, [ids.get(seq, seq) for seq in seqs], numbers, statement)
     written = []
     for seq, record in enumerate(records, base + 1):
         entry_id = ids.get(last[record.key], last[record.key])
@@ -77,36 +83,31 @@ def write_records(
 
 def _write_beside(
     connection: sqlite3.Connection,
-    rows: Iterable[tuple[int, int, Record, bytes | None]],
+    records: Sequence[Record],
+    ids: Sequence[int],
     numbers: Mapping[bytes, tuple[int, int]],
+    facts_statement: str,
 ) -> None:
-    """Facts, vectors and tags of entries just written: rows of (seq, id, record, vector), one per entry."""
-    facts: list[tuple[Any, ...]] = []
-    new_facts: list[tuple[Any, ...]] = []
-    replaced, vectors, tags = [], [], []
-    for seq, entry_id, record, blob in rows:
-        partition_id, namespace_id = numbers[record.partition]
-        row = facts_row(record, entry_id, namespace_id, partition_id)
-        if entry_id == seq:
-            new_facts.append(row)
-        else:
-            facts.append(row)
-            replaced.append((entry_id,))
-        if blob is not None:
-            vectors.append((entry_id, partition_id, blob))
-        if record.tags:
-            tags.append((entry_id, record.tags))
-    if replaced:
-        connection.executemany(sql.REMOVE_VECTOR, replaced)
-        connection.executemany(sql.REMOVE_TAGS, replaced)
-    if new_facts:  # half the time of an upsert, which looks into every index for what it would replace
-        connection.executemany(sql.INSERT_FACTS, new_facts)
-    if facts:
-        connection.executemany(sql.REPLACE_FACTS, facts)
-    if vectors:
-        connection.executemany(sql.INSERT_VECTOR, vectors)
-    if tags:
-        connection.executemany(sql.INSERT_TAG, [(tag, entry_id) for entry_id, names in tags for tag in names])
+    """Facts, vectors and tags of entries just written, of which none is there yet but facts that are replaced."""
+
+    def pairs() -> Iterator[tuple[int, Record]]:
+        return zip(ids, records, strict=True)
+
+    connection.executemany(
+        facts_statement,
+        (facts_row(record, entry_id, numbers[record.partition]) for entry_id, record in pairs()),
+    )
+    connection.executemany(
+        sql.INSERT_VECTOR,
+        (
+            (entry_id, numbers[record.partition][0], blob_of(record.vector))
+            for entry_id, record in pairs()
+            if record.vector is not None
+        ),
+    )
+    connection.executemany(
+        sql.INSERT_TAG, ((tag, entry_id) for entry_id, record in pairs() if record.tags for tag in record.tags)
+    )
 
 
 def delete_selected(connection: sqlite3.Connection, places: Places, selection: Selection) -> list[Removed]:

@@ -31,7 +31,7 @@ from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
-from mneme.stores._sqlite_rows import Place, blob_of, matrix_of, record_of
+from mneme.stores._sqlite_rows import Place, check_shape, matrix_of, record_of
 from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
 
 __all__ = ["SQLiteStore"]
@@ -133,14 +133,15 @@ class SQLiteStore:
         dim = self._dim
         if self._writer is None:
             self._require_writer()
-        blobs = [blob_of(record.vector, dim) for record in records]
+        for record in records:
+            check_shape(record.vector, dim)
         if not records:
             return []
 
         def written(connection: sqlite3.Connection) -> tuple[list[Written], dict[int, Place]]:
-            if len(records) == 1 and (new := write_new(connection, self._places, records[0], blobs[0])) is not None:
+            if len(records) == 1 and (new := write_new(connection, self._places, records[0])) is not None:
                 return [new], {}
-            return write_records(connection, self._places, records, blobs)
+            return write_records(connection, self._places, records)
 
         done, fresh = self._change(written)
         if fresh:
