@@ -73,6 +73,14 @@ class Evicted(NamedTuple):
     failure: StoreBackendError | None = None
 
 
+NOTHING = Evicted([])
+
+
+def may_be_due(core: Core, now: float) -> bool:
+    """Whether `evict` could have anything to do; most writes need not ask."""
+    return core.options.max_entries is not None or bool(core.options.namespace_quotas) or core.usage.is_due(now)
+
+
 async def evict(core: Core, now: float) -> Evicted:
     """Remove the least recently used entries above the caps; which they were. The caller holds `writer`.
 

@@ -13,11 +13,11 @@ import numpy as np
 from mneme._engine import compute, explore, lookup, maintain, removal, write
 from mneme._engine.compute import Got, Order, SingleFlight
 from mneme._engine.core import Core
-from mneme._engine.write import PLAIN, Draft, Lifetime
+from mneme._engine.write import PLAIN, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope, canonical_scope, partition_of
-from mneme.ports import Selection, Vector, VectorDType
+from mneme.ports import Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags"})
@@ -111,67 +111,75 @@ async def explain(
     return await explore.explain(core, ask, check_count(k, "k", 1))
 
 
-def _draft(
+async def put(
     core: Core,
     query: str,
     response: Any,
     *,
-    now: float,
-    embedding: Any = None,
-    vector: Vector | None = None,
-    namespace: str = "default",
-    scope: Scope = None,
-    metadata: Mapping[str, Any] | None = None,
-    ttl: TTL = None,
-    tags: Sequence[str] = (),
-) -> Draft | None:
-    ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
-    if vector is not None:
-        ask.vector = vector
-    lifetime = PLAIN if ttl is None else Lifetime(ttl)
-    return write.draft(core, ask, response, metadata=metadata, tags=tags, lifetime=lifetime, now=now)
-
-
-async def put(core: Core, query: str, response: Any, **options: Any) -> bool:
+    embedding: Any,
+    namespace: str,
+    scope: Scope,
+    metadata: Mapping[str, Any] | None,
+    ttl: TTL,
+    tags: Sequence[str],
+) -> bool:
     if core.info is None or core.closed:
         await maintain.ready(core)
-    draft = _draft(core, query, response, now=core.clock.now(), **options)
+    ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
+    draft = write.draft(core, ask, response, metadata, tags, PLAIN if ttl is None else Lifetime(ttl), core.clock.now())
     if draft is None:
         return False
     await write.put(core, [draft])
     return True
 
 
-async def put_many(core: Core, items: Iterable[tuple[str, Any] | Mapping[str, Any]], **defaults: Any) -> int:
+async def put_many(
+    core: Core,
+    items: Iterable[tuple[str, Any] | Mapping[str, Any]],
+    *,
+    namespace: str,
+    scope: Scope,
+    metadata: Mapping[str, Any] | None,
+    ttl: TTL,
+    tags: Sequence[str],
+) -> int:
     await maintain.ready(core)
     if not hasattr(items, "__iter__"):
         raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
-    given = [_item(position, item, defaults) for position, item in enumerate(items)]
-    embeddings = [one.pop("embedding", None) for one in given]
+    given = [_item(position, item) for position, item in enumerate(items)]
+    embeddings = [item.get("embedding") for item in given]
     # All at once, which takes less time than one by one.
     vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
     rows, now = iter(vectors), core.clock.now()
-    drafts = [
-        _draft(core, now=now, vector=None if embedding is None else next(rows), **one)
-        for one, embedding in zip(given, embeddings, strict=True)
-    ]
-    accepted = [draft for draft in drafts if draft is not None]
+    accepted = []
+    for item, embedding in zip(given, embeddings, strict=True):
+        get = item.get
+        ask = core.ask(item["query"], namespace=get("namespace", namespace), scope=get("scope", scope))
+        if embedding is not None:
+            ask.vector = next(rows)
+        own_ttl = get("ttl", ttl)
+        lifetime = PLAIN if own_ttl is None else Lifetime(own_ttl)
+        draft = write.draft(core, ask, item["response"], get("metadata", metadata), get("tags", tags), lifetime, now)
+        if draft is not None:
+            accepted.append(draft)
     whole = isinstance(vectors, np.ndarray) and len(vectors) == len(accepted) == len(given)
     await write.put(core, accepted, np.asarray(vectors) if whole else None)
     return len(accepted)
 
 
-def _item(position: int, item: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _item(position: int, item: Any) -> Mapping[str, Any]:
     if isinstance(item, (tuple, list)) and len(item) == 2:
-        return {**defaults, "query": item[0], "response": item[1]}
+        return {"query": item[0], "response": item[1]}
     if not isinstance(item, Mapping):
         raise TypeError(f"item {position} must be a (query, response) pair or a mapping, not {type(item).__name__}")
-    if not item.keys() <= _PUT_NAMES:
-        unknown = min(map(str, item.keys() - _PUT_NAMES))
-        raise TypeError(f"item {position} has the unknown key {unknown!r}; put has {_PUT_LIST}")
-    if missing := _NEEDED - item.keys():
-        raise TypeError(f"item {position} lacks {min(missing)!r}")
-    return {**defaults, **item}
+    names = item.keys()
+    if not names <= _PUT_NAMES:
+        raise TypeError(
+            f"item {position} has the unknown key {min(map(str, names - _PUT_NAMES))!r}; put has {_PUT_LIST}"
+        )
+    if not names >= _NEEDED:
+        raise TypeError(f"item {position} lacks {min(_NEEDED - names)!r}")
+    return item
 
 
 _NEEDED = frozenset({"query", "response"})

@@ -50,11 +50,10 @@ class Draft(NamedTuple):
     record: Record
 
 
-def draft(
+def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a batch
     core: Core,
     ask: Ask,
     response: Any,
-    *,
     metadata: Mapping[str, Any] | None,
     tags: Sequence[str],
     lifetime: Lifetime,
@@ -133,7 +132,9 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
     Raises:
         StoreBackendError: The store failed; nothing was stored.
     """
-    latest = await _with_vectors(core, drafts)
+    latest = drafts
+    if len(drafts) != 1 or drafts[0].record.vector is None:
+        latest = await _with_vectors(core, drafts)
     if len(latest) > 1:
         # The last of equal queries stays, as if they had been put one after the other.
         latest = list({one.record.key: one for one in latest}.values())
@@ -145,7 +146,8 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
     if core.events.heard:
         for one in latest:
             core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
-    removal.tell_evicted(core, evicted, latest[0].record.namespace)
+    if evicted is not removal.NOTHING:
+        removal.tell_evicted(core, evicted, latest[0].record.namespace)
     return written
 
 
@@ -207,4 +209,5 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
         if written is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
         raise
-    return written, await removal.evict(core, records[-1].accessed_at)
+    now = records[-1].accessed_at
+    return written, await removal.evict(core, now) if removal.may_be_due(core, now) else removal.NOTHING

@@ -11,7 +11,7 @@ import numpy as np
 from mneme.errors import CorruptCacheError, EmbedderDimensionError
 from mneme.ports import Matrix, Record, Vector
 
-__all__ = ["Place", "blob_of", "check_shape", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of"]
+__all__ = ["Place", "blob_of", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of", "wrong_shape"]
 
 
 _STORED = np.dtype("<f4")
@@ -80,13 +80,11 @@ def facts_row(record: Record, entry_id: int, numbers: tuple[int, int]) -> tuple[
     )
 
 
-def check_shape(vector: Vector | None, dim: int | None) -> None:
-    """Raise `EmbedderDimensionError` for a vector that does not belong here."""
-    if vector is not None and np.shape(vector) != (dim,):
-        raise EmbedderDimensionError(
-            f"the vector has shape {np.shape(vector)}, the store holds "
-            + ("none: open it with a fingerprint and a dim" if dim is None else f"({dim},)")
-        )
+def wrong_shape(vector: Vector, dim: int | None) -> EmbedderDimensionError:
+    return EmbedderDimensionError(
+        f"the vector has shape {vector.shape}, the store holds "
+        + ("none: open it with a fingerprint and a dim" if dim is None else f"({dim},)")
+    )
 
 
 def blob_of(vector: Vector) -> bytes:

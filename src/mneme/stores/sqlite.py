@@ -31,7 +31,7 @@ from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
-from mneme.stores._sqlite_rows import Place, check_shape, matrix_of, record_of
+from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
 from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
 
 __all__ = ["SQLiteStore"]
@@ -133,8 +133,10 @@ class SQLiteStore:
         dim = self._dim
         if self._writer is None:
             self._require_writer()
+        shape = (dim,)
         for record in records:
-            check_shape(record.vector, dim)
+            if record.vector is not None and record.vector.shape != shape:
+                raise wrong_shape(record.vector, dim)
         if not records:
             return []
 
