@@ -218,3 +218,22 @@ def test_a_hot_layer_without_room_changes_nothing_but_speed(open_cache, clock):
         assert cache._core.hot.memory_bytes <= hot_bytes
     assert answers[0] == answers[1] == answers[2] == answers[3]
     assert len(answers[0]) == 20
+
+
+class Ticking:
+    """A clock that a second has gone by on, whenever somebody looks."""
+
+    def __init__(self):
+        self.time = 1e9
+
+    def now(self):
+        self.time += 1
+        return self.time
+
+
+def test_of_one_batch_the_first_are_the_least_recently_used(capped):
+    cache = capped(max_entries=2, clock=Ticking())
+    cache.put_many([("a @0", 1), ("b @60", 2)])
+    cache.put_many([("b @60", 3), ("a @0", 4)])  # replaced in the other order: the ids stay as they were
+    cache.put("c @120", 5)
+    assert stored(cache) == ["a @0", "c @120"]

@@ -150,7 +150,7 @@ async def put_many(
     embeddings = [item.get("embedding") for item in given]
     # All at once, which takes less time than one by one.
     vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
-    rows, now = iter(vectors), core.clock.now()
+    rows, now = iter(vectors), core.clock.now
     accepted = []
     for item, embedding in zip(given, embeddings, strict=True):
         get = item.get
@@ -159,7 +159,8 @@ async def put_many(
             ask.vector = next(rows)
         own_ttl = get("ttl", ttl)
         lifetime = PLAIN if own_ttl is None else Lifetime(own_ttl)
-        draft = write.draft(core, ask, item["response"], get("metadata", metadata), get("tags", tags), lifetime, now)
+        # A moment for each: of one batch the first are the least recently used.
+        draft = write.draft(core, ask, item["response"], get("metadata", metadata), get("tags", tags), lifetime, now())
         if draft is not None:
             accepted.append(draft)
     whole = isinstance(vectors, np.ndarray) and len(vectors) == len(accepted) == len(given)
