@@ -13,7 +13,7 @@ from mneme._engine.removal import Evicted
 from mneme._rules.arguments import check_tags
 from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
-from mneme._runtime.hot import HotEntry
+from mneme._runtime.hot import HotEntry, HotKey
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
 from mneme.ports import Matrix, Record, Written
 
@@ -45,7 +45,8 @@ PLAIN = Lifetime()
 class Draft(NamedTuple):
     """An entry that passed every check and lacks only its vector, if that."""
 
-    ask: Ask
+    hot_key: HotKey
+    """Not the whole request: ten thousand drafts of texts and bytes are nothing to the garbage collector."""
     response: Any
     record: Record
 
@@ -109,7 +110,7 @@ def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a ba
         0,
         ask.vector,
     )
-    return Draft(ask, response, record)
+    return Draft(ask.hot_key, response, record)
 
 
 def checked_metadata(core: Core, metadata: Mapping[str, Any] | None) -> str:
@@ -137,7 +138,8 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
         latest = await _with_vectors(core, drafts)
     if len(latest) > 1:
         # The last of equal queries stays, as if they had been put one after the other.
-        latest = list({one.record.key: one for one in latest}.values())
+        by_key = {one.record.key: one for one in latest}
+        latest = latest if len(by_key) == len(latest) else list(by_key.values())
     if not latest:
         return []
     async with core.writer:
@@ -164,7 +166,7 @@ async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
     complete = list(drafts)
     for position, vector in zip(missing, vectors, strict=True):
         one = drafts[position]
-        complete[position] = Draft(one.ask, one.response, one.record._replace(vector=vector))
+        complete[position] = Draft(one.hot_key, one.response, one.record._replace(vector=vector))
     return complete
 
 
@@ -179,7 +181,7 @@ def _make_hot(core: Core, drafts: Sequence[Draft], written: Sequence[Written]) -
         return
     core.hot.put(
         [
-            HotEntry(one.ask.hot_key, stored(one.record, done), one.response)
+            HotEntry(one.hot_key, stored(one.record, done), one.response)
             for one, done in zip(drafts, written, strict=True)
         ]
     )
