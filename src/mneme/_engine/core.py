@@ -25,7 +25,7 @@ from mneme.types import Hit, Layer
 logger = logging.getLogger("mneme")
 
 _REMEMBERED = 1024
-"""Namespaces that need not be checked again."""
+"""Namespaces whose partition need not be worked out again."""
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Core:
         """A write was interrupted between store and memory: memory must catch up before it is believed."""
         # With these defaults an entry that was valid and confident when it became hot still is.
         self._hot_needs_no_verdict = options.validator is default_validator and options.confidence_fn is None
-        self._good_namespaces: set[str] = set()
+        self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
 
     @property
@@ -130,12 +130,14 @@ class Core:
         normalized = self.options.normalize(query)
         if not isinstance(normalized, str):
             raise TypeError(f"normalize must return a str, not {type(normalized).__name__}")
-        if type(namespace) is not str or namespace not in self._good_namespaces:
+        if scope is None and type(namespace) is str and namespace in self._plain_partitions:
+            canonical, partition = "", self._plain_partitions[namespace]
+        else:
             namespace = check_namespace(namespace)
-            if len(self._good_namespaces) < _REMEMBERED:
-                self._good_namespaces.add(namespace)
-        canonical = "" if scope is None else canonical_scope(scope)
-        partition = partition_of(namespace, canonical)
+            canonical = canonical_scope(scope)
+            partition = partition_of(namespace, canonical)
+            if scope is None and len(self._plain_partitions) < _REMEMBERED:
+                self._plain_partitions[namespace] = partition
         threshold = self.threshold
         if similarity_threshold is not None:
             threshold = check_unit(similarity_threshold, "similarity_threshold")

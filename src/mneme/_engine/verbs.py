@@ -6,7 +6,7 @@ Both faces call these with the arguments they were called with, and add nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -146,7 +146,8 @@ async def put_many(
     await maintain.ready(core)
     if not hasattr(items, "__iter__"):
         raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
-    given = [_item(position, item) for position, item in enumerate(items)]
+    shapes: set[tuple[Any, ...]] = set()
+    given = [_item(position, item, shapes) for position, item in enumerate(items)]
     embeddings = [item.get("embedding") for item in given]
     # All at once, which takes less time than one by one.
     vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
@@ -168,7 +169,11 @@ async def put_many(
     return len(accepted)
 
 
-def _item(position: int, item: Any) -> Mapping[str, Any]:
+def _item(position: int, item: Any, shapes: set[tuple[Any, ...]]) -> Mapping[str, Any]:
+    """A checked item. *shapes* are the keys, in their order, that were found to be right in this batch."""
+    plain = type(item) is dict
+    if plain and tuple(item) in shapes:
+        return cast("dict[str, Any]", item)
     if isinstance(item, (tuple, list)) and len(item) == 2:
         return {"query": item[0], "response": item[1]}
     if not isinstance(item, Mapping):
@@ -180,6 +185,8 @@ def _item(position: int, item: Any) -> Mapping[str, Any]:
         )
     if not names >= _NEEDED:
         raise TypeError(f"item {position} lacks {min(_NEEDED - names)!r}")
+    if plain:
+        shapes.add(tuple(names))
     return item
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -198,18 +199,16 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
         _make_hot(core, drafts, written)
         await sync.index_records(core, records, [done.id for done in written], matrix)
         core.applied_seq = max(core.applied_seq, written[-1].seq)
-        replaced = {}
-        for record, done in zip(records, written, strict=True):
-            if done.replaced:
-                replaced[done.id] = record.accessed_at
-            else:
-                core.counts[record.namespace] = core.counts.get(record.namespace, 0) + 1
-        if replaced:
-            core.usage.replaced(replaced)
+        if any(done.replaced for done in written):
+            pairs = list(zip(records, written, strict=True))
+            core.usage.replaced({done.id: record.accessed_at for record, done in pairs if done.replaced})
+            records = [record for record, done in pairs if not done.replaced]
+        for namespace, count in Counter([record.namespace for record in records]).items():
+            core.counts[namespace] = core.counts.get(namespace, 0) + count
     except BaseException as error:
         # By contract a store that fails with its own error has written nothing.
         if written is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
         raise
-    now = records[-1].accessed_at
+    now = drafts[-1].record.accessed_at
     return written, await removal.evict(core, now) if removal.may_be_due(core, now) else removal.NOTHING
