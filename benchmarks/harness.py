@@ -41,8 +41,20 @@ class Row:
     unit: str = "ns"
     note: str = ""
 
+    @classmethod
+    def missing(cls, name: str, why: str) -> Row:
+        """A row of what cannot be measured here."""
+        return cls(name, "", 0.0, 0.0, 0.0, None, unit="none", note=why)
+
+    @classmethod
+    def share(cls, name: str, of: str, share: float, note: str) -> Row:
+        """A row of which only the ratio matters: what part of something was reached."""
+        return cls(name, of, 0.0, 0.0, share, None, unit="share", note=note)
+
     @property
     def verdict(self) -> str:
+        if self.unit == "none":
+            return "absent"
         if self.budget.later:
             return "later"
         if self.budget.p50 is None:

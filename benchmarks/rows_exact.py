@@ -119,8 +119,8 @@ def cold(shop: Workshop) -> Iterator[Row]:
     table = ("SELECT by key from one plain table", select(flat, SELECT_PLAIN, keys))
     for name, floor, options, budget in (
         ("exact hit, cold, and hot from then on", own, {}, Budget(2.5)),
+        ("exact hit, cold, and hot from then on", table, {}, Budget()),
         ("exact hit, cold, no hot layer", own, {"hot_bytes": 0}, Budget(2.5)),
-        ("exact hit, cold, no hot layer", table, {"hot_bytes": 0}, Budget()),
     ):
         with shop.open(path, None, **options) as cache:
             yield measure(

@@ -1,117 +1,184 @@
-"""Hits and misses on the semantic layer, with the embedding given."""
+"""Hits and misses on the semantic layer, through the whole cache, with the embedding given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
+from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 import numpy as np
-from data import hits_and_misses, near_copies
+from contenders import THRESHOLD
+from data import near_copies
 from harness import Budget, Row, measure
-from workshop import Question, Workshop, batches, items, topic
+from panel import ENOUGH, Contender, Panel
+from rows_search import FLOOR, floor_contender, rounds_of
+from truth import ANY, BEST, Found, Question, full_scan
+from workshop import Workshop, answer, batches, items, topic
 
 from mneme import Hit, SemanticCache
 from mneme.ports import Matrix, VectorDType
 
-THRESHOLD = 0.85
+DTYPES: tuple[VectorDType, ...] = ("float32", "float16", "int8")
+SMALL = 10_000
+TOGETHER = 64
+NEAREST = 5
 NAMESPACES, IN_EACH = 1_000, 100
 
 
-def _get(cache: SemanticCache, **options: Any) -> Callable[[Question], Hit | None]:
-    return lambda question: cache.get(question[0], embedding=question[1], **options)
+def _caches(shop: Workshop, stack: ExitStack, dim: int, count: int) -> dict[VectorDType, SemanticCache]:
+    """The same file opened once for each dtype."""
+    caches = {}
+    for dtype in DTYPES:
+        path = shop.copy_of(shop.filled(dim, count))
+        stack.callback(shop.discard, path)
+        options: dict[str, Any] = {"similarity_threshold": THRESHOLD, "vector_dtype": dtype}
+        caches[dtype] = stack.enter_context(shop.open(path, dim, **options))
+        assert caches[dtype].stats().vector_dtype == dtype
+    return caches
 
 
-def _right(questions: Sequence[Question], stored: Sequence[str], matrix: Matrix) -> dict[str, float | None]:
-    """For every question the best similarity by a plain scan in float64; `None` for a miss."""
-    answers: dict[str, float | None] = {}
-    for query, vector in questions:
-        rough = matrix @ vector
-        best = np.argsort(rough)[-8:]
-        similarity = float((matrix[best].astype(np.float64) @ vector.astype(np.float64)).max())
-        answers[query] = similarity if similarity >= THRESHOLD else None
-    assert len(stored) == len(matrix)
-    return answers
+def _shapes(shop: Workshop, smallest: int = SMALL) -> Iterator[tuple[int, int]]:
+    """Dimensions and numbers of rows; the wide ones from *smallest* on."""
+    for dim in (384, 768):
+        for count in sorted({SMALL, shop.entries}):
+            if dim == 384 or count >= smallest:
+                yield dim, count
+
+
+def _compare(hit: Hit | None, question: Question, stored: Sequence[str]) -> None:
+    """Raise unless this is what a full scan finds first, with the response that was stored with it."""
+    positions, similarities = question.right
+    if not len(positions):
+        assert hit is None, f"{hit} is nearer than a full scan found anything"
+        return
+    assert hit is not None, f"nothing is near enough, but {question.right} is"
+    assert hit.layer == "semantic"
+    assert hit.query == stored[positions[0]]
+    assert hit.similarity == float(similarities[0])
+    assert hit.response == answer(hit.query)
+
+
+def _found(hits: Sequence[Hit], stored: Sequence[str], right: Found) -> None:
+    """Raise unless these are the entries of *right*, in its order, with its similarities."""
+    assert [hit.query for hit in hits] == [stored[position] for position in right.positions]
+    assert [hit.similarity for hit in hits] == right.similarities.tolist()
 
 
 @topic("semantic")
-def large(shop: Workshop) -> Iterator[Row]:
-    for dim in (384, 768):
-        matrix = np.ascontiguousarray(shop.stored_vectors(dim))
-        asked = list(zip(shop.asked, shop.asked_vectors(dim), strict=True))
-        hits, misses = hits_and_misses(matrix, shop.asked_vectors(dim), THRESHOLD)
-        kinds = {"hit": [asked[n] for n in hits], "miss": [asked[n] for n in misses]}
-        shape = f"{shop.entries:,} x {dim}"
-        target = Budget(1 / 6 if dim == 384 else 1 / 8, later=True)
-        with shop.open(shop.filled(dim), dim, similarity_threshold=THRESHOLD) as cache:
-            for kind, questions in kinds.items():
-                yield measure(
-                    f"semantic {kind}, {shape}, float32",
-                    floor=("matrix @ q, float32", lambda question: matrix @ question[1]),  # noqa: B023 -- used in turn
-                    operation=_get(cache),
-                    rounds=_rounds(shop, questions),
-                    check=_check(cache, questions, shop.stored, matrix),
-                    floor_check=lambda results: _lengths(results, shop.entries),
-                    budget=target,
-                    by_turns=True,
+def single(shop: Workshop) -> Iterator[Row]:
+    for dim, count in _shapes(shop):
+        matrix = np.ascontiguousarray(shop.rows_of(dim, count))
+        target = {384: Budget(1 / 6), 768: Budget(1 / 8)}[dim] if count == shop.entries else Budget()
+        with ExitStack() as stack:
+            caches = _caches(shop, stack, dim, count)
+            for kind, asked in shop.questions(dim, count, THRESHOLD).kinds.items():
+                before = {dtype: cache.stats() for dtype, cache in caches.items()}
+                contenders = [_getting(dtype, cache, shop.stored) for dtype, cache in caches.items()]
+                calls = list(rounds_of(shop, asked, ENOUGH))
+                panel = Panel([floor_contender(matrix), *contenders]).run(calls)
+                for dtype, cache in caches.items():
+                    after, total = cache.stats(), sum(map(len, calls))
+                    assert after.hits_semantic - before[dtype].hits_semantic == (total if kind == "hit" else 0)
+                    assert after.misses - before[dtype].misses == (total if kind == "miss" else 0)
+                    name = f"semantic {kind}, {count:,} x {dim}, {dtype}"
+                    yield panel.row(name, dtype, floor=FLOOR, budget=target if dtype == "float32" else Budget())
+                    orders(cache, asked[:20], matrix, shop.stored)
+                    if dtype != "float32":
+                        label = "the same in float32"
+                        yield panel.row(name, dtype, floor="float32", label=label, budget=Budget(1.5))
+
+
+def _getting(dtype: VectorDType, cache: SemanticCache, stored: Sequence[str]) -> Contender:
+    return Contender(
+        dtype,
+        lambda question: cache.get(question.text, embedding=question.vector),
+        lambda question, hit: _compare(hit, question, stored),
+    )
+
+
+@topic("batch")
+def batch(shop: Workshop) -> Iterator[Row]:
+    """Many at once: one product in the floor too."""
+    label = f"matrix @ the {TOGETHER} queries, float32"
+    for dim, count in _shapes(shop, shop.entries):
+        matrix = np.ascontiguousarray(shop.rows_of(dim, count))
+        with ExitStack() as stack:
+            caches = _caches(shop, stack, dim, count)
+            del caches["float16"]
+            for kind, asked in shop.questions(dim, count, THRESHOLD).kinds.items():
+                contenders = [_together(dtype, cache, shop.stored) for dtype, cache in caches.items()]
+                contenders.append(_one_by_one(caches["float32"], shop.stored))
+                contenders.append(
+                    Contender(
+                        label,
+                        lambda questions: matrix @ np.stack([question.vector for question in questions]).T,  # noqa: B023 -- used in this turn only
+                        lambda questions, products: _shape(products, (len(matrix), len(questions))),  # noqa: B023 -- the same
+                    )
                 )
-            yield from _quantised(shop, dim, kinds, cache, matrix)
-
-
-def _quantised(
-    shop: Workshop, dim: int, kinds: dict[str, list[Question]], reference: SemanticCache, matrix: Matrix
-) -> Iterator[Row]:
-    dtypes: tuple[VectorDType, ...] = ("float16", "int8")
-    for dtype in dtypes:
-        path = shop.copy_of(shop.filled(dim))
-        with shop.open(path, dim, similarity_threshold=THRESHOLD, vector_dtype=dtype) as cache:
-            assert cache.stats().vector_dtype == dtype
-            for kind, questions in kinds.items():
-                yield measure(
-                    f"semantic {kind}, {shop.entries:,} x {dim}, {dtype}",
-                    floor=("the same in float32", _get(reference)),
-                    operation=_get(cache),
-                    rounds=_rounds(shop, questions),
-                    check=_check(cache, questions, shop.stored, matrix),
-                    floor_check=_check(reference, questions, shop.stored, matrix),
-                    budget=Budget(1.5, later=True),
-                    by_turns=True,
+                groups = [[shop.random.sample(asked, TOGETHER) for _ in range(5)] for _ in range(shop.rounds(3))]
+                panel = Panel(contenders).run(groups)
+                for dtype in caches:
+                    name = f"get_many of {TOGETHER}, {kind}, {count:,} x {dim}, {dtype}"
+                    yield panel.row(name, dtype, floor=label)
+                yield panel.row(
+                    f"get_many of {TOGETHER}, {kind}, {count:,} x {dim}, float32",
+                    "float32",
+                    floor="singly",
+                    label=f"{TOGETHER} times get",
                 )
-        shop.discard(path)
 
 
-def _rounds(shop: Workshop, questions: list[Question]) -> Iterator[list[Question]]:
-    for _ in range(shop.rounds(5)):
-        yield list(islice(cycle(shop.random.sample(questions, len(questions))), 20))
+def _together(dtype: VectorDType, cache: SemanticCache, stored: Sequence[str]) -> Contender:
+    def check(asked: Sequence[Question], hits: Sequence[Hit | None]) -> None:
+        for question, hit in zip(asked, hits, strict=True):
+            _compare(hit, question, stored)
+
+    return Contender(
+        dtype,
+        lambda asked: cache.get_many(
+            [question.text for question in asked], embeddings=[question.vector for question in asked]
+        ),
+        check,
+    )
 
 
-def _lengths(results: Sequence[Any], expected: int) -> None:
-    assert all(len(result) == expected for result in results)
+def _one_by_one(cache: SemanticCache, stored: Sequence[str]) -> Contender:
+    together = _together("float32", cache, stored)
+    return Contender(
+        "singly",
+        lambda asked: [cache.get(question.text, embedding=question.vector) for question in asked],
+        together.check,
+    )
 
 
-def _check(
-    cache: SemanticCache, questions: Sequence[Question], stored: Sequence[str], matrix: Matrix
-) -> Callable[[Sequence[Any]], None]:
-    """A check that every answer is what a plain scan finds, and came from the semantic layer."""
-    right = _right(questions[:500], stored, matrix)
-    is_hit = questions[0][0] in right and right[questions[0][0]] is not None
-    before = cache.stats()
+def _shape(products: Matrix, expected: tuple[int, int]) -> None:
+    assert products.shape == expected
 
-    def check(results: Sequence[Hit | None]) -> None:
-        nonlocal before
-        now = cache.stats()
-        assert now.hits_semantic - before.hits_semantic == (len(results) if is_hit else 0)
-        assert now.misses - before.misses == (0 if is_hit else len(results))
-        before = now
-        # Which question a hit belongs to is told by its similarity: that of the best stored entry.
-        expected = np.array([similarity for similarity in right.values() if similarity is not None])
-        for hit in results:
-            assert (hit is not None) == is_hit
-            if hit is not None and len(questions) <= 500:
-                assert hit.layer == "semantic"
-                assert np.abs(expected - hit.similarity).min() < 1e-6
 
-    return check
+@topic("nearest")
+def nearest(shop: Workshop) -> Iterator[Row]:
+    """The nearest five, however far they are: there is no threshold that rules rows out."""
+    for dim, count in _shapes(shop, shop.entries):
+        matrix = np.ascontiguousarray(shop.rows_of(dim, count))
+        vectors = shop.asked_vectors(dim)[:200]
+        rights = full_scan(matrix, vectors, floor=ANY, k=NEAREST)
+        asked = [Question(*each) for each in zip(shop.asked, vectors, rights, strict=False)]
+        with ExitStack() as stack:
+            caches = _caches(shop, stack, dim, count)
+            del caches["float16"]
+            contenders = [_looking_up(dtype, cache, shop.stored) for dtype, cache in caches.items()]
+            panel = Panel([floor_contender(matrix), *contenders]).run(rounds_of(shop, asked, ENOUGH))
+            for dtype in caches:
+                yield panel.row(f"lookup(k={NEAREST}), {count:,} x {dim}, {dtype}", dtype, floor=FLOOR)
+
+
+def _looking_up(dtype: VectorDType, cache: SemanticCache, stored: Sequence[str]) -> Contender:
+    return Contender(
+        dtype,
+        lambda question: cache.lookup(question.text, k=NEAREST, embedding=question.vector),
+        lambda question, hits: _found(hits, stored, question.right),
+    )
 
 
 @topic("namespaces")
@@ -121,33 +188,83 @@ def many_namespaces(shop: Workshop) -> Iterator[Row]:
     names = [f"tenant-{number:04d}" for number in range(count)]
     stored, vectors = shop.stored[: count * IN_EACH], shop.corpus.vectors(dim)[: count * IN_EACH]
     whole = [{**item, "namespace": names[number // IN_EACH]} for number, item in enumerate(items(stored, vectors))]
-    near = list(near_copies(vectors))
+    asked = {"hit": list(near_copies(vectors)), "miss": list(shop.asked_vectors(dim))}
     many_path, one_path = shop.new_path(), shop.new_path()
     with shop.open(many_path, dim) as many, shop.open(one_path, dim) as one:
-        for batch in batches(whole):
-            many.put_many(batch)
+        for group in batches(whole):
+            many.put_many(group)
         one.put_many(whole[:IN_EACH])
         assert len(many.list_namespaces()) == count
         assert one.list_namespaces() == names[:1]
-
-        def get(cache: SemanticCache) -> Callable[[int], Hit | None]:
-            return lambda n: cache.get("nobody stored this", embedding=near[n], namespace=names[n // IN_EACH])
-
-        def right(results: Sequence[Hit | None]) -> None:
-            assert all(hit is not None and hit.layer == "semantic" and hit.similarity > 0.9 for hit in results)
-
-        yield measure(
-            f"semantic hit, {count:,} namespaces of {IN_EACH} rows",
-            floor=(f"one namespace of {IN_EACH} rows", get(one)),
-            operation=get(many),
-            rounds=[
-                (
-                    [shop.random.randrange(IN_EACH) for _ in range(1_000)],
-                    [shop.random.randrange(len(whole)) for _ in range(1_000)],
+    dtypes: tuple[VectorDType, ...] = ("float32", "int8")
+    for dtype in dtypes:
+        with (
+            shop.open(many_path, dim, vector_dtype=dtype) as many,
+            shop.open(one_path, dim, vector_dtype=dtype) as one,
+        ):
+            for kind, queries in asked.items():
+                chosen = _in_namespaces(shop, vectors, queries, count, kind)
+                yield measure(
+                    f"semantic {kind}, {count:,} namespaces of {IN_EACH} rows, {dtype}",
+                    floor=(f"one namespace of {IN_EACH} rows", _asking(one, queries, names)),
+                    operation=_asking(many, queries, names),
+                    rounds=[
+                        (
+                            shop.random.choices([pair for pair in chosen if pair[0] == 0], k=1_000),
+                            shop.random.choices(chosen, k=1_000),
+                        )
+                        for _ in range(shop.rounds(9))
+                    ],
+                    check=_right_answers(vectors, queries, stored),
+                    floor_check=_right_answers(vectors, queries, stored),
+                    budget=Budget(1.2),
                 )
-                for _ in range(shop.rounds(9))
-            ],
-            check=right,
-            floor_check=right,
-            budget=Budget(1.2),
-        )
+    shop.discard(many_path)
+    shop.discard(one_path)
+
+
+Where = tuple[int, int]
+"""The number of a namespace, and that of a query."""
+
+
+def _in_namespaces(shop: Workshop, vectors: Matrix, queries: Sequence[Any], count: int, kind: str) -> list[Where]:
+    """Which query is asked in which namespace: of misses those alone that nothing there is near."""
+    if kind == "hit":
+        return [(number // IN_EACH, number) for number in range(len(queries))]
+    pairs = [(n, m) for n in range(count) for m in shop.random.sample(range(len(queries)), 60 if n == 0 else 2)]
+    return [
+        (n, m)
+        for n, m in pairs
+        if float((vectors[n * IN_EACH : (n + 1) * IN_EACH] @ queries[m]).max()) < THRESHOLD - 1e-4
+    ]
+
+
+def _asking(
+    cache: SemanticCache, queries: Sequence[Any], names: Sequence[str]
+) -> Callable[[Where], tuple[Where, Hit | None]]:
+    def ask(where: Where) -> tuple[Where, Hit | None]:
+        return where, cache.get("nobody stored this", embedding=queries[where[1]], namespace=names[where[0]])
+
+    return ask
+
+
+def _right_answers(
+    vectors: Matrix, queries: Sequence[Any], stored: Sequence[str]
+) -> Callable[[Sequence[tuple[Where, Hit | None]]], None]:
+    """A check of some of the answers against a scan of their namespace."""
+
+    def check(results: Sequence[tuple[Where, Hit | None]]) -> None:
+        for (namespace, number), hit in islice(results, 100):
+            start = namespace * IN_EACH
+            [right] = full_scan(vectors[start : start + IN_EACH], queries[number][None], floor=THRESHOLD)
+            here = Question("", queries[number], Found(right.positions + start, right.similarities))
+            _compare(hit, here, stored)
+
+    return check
+
+
+def orders(cache: SemanticCache, asked: Sequence[Question], matrix: Matrix, stored: Sequence[str]) -> None:
+    """Raise unless the cache ranks the best eight as a full scan does."""
+    rights = full_scan(matrix, np.stack([question.vector for question in asked]), floor=ANY)
+    for question, right in zip(asked, rights, strict=True):
+        _found(cache.lookup(question.text, k=BEST, embedding=question.vector), stored, right)

@@ -1,4 +1,4 @@
-"""What is not about one call: opening, importing, memory, and threads that wait for each other."""
+"""What is not about one call: opening, importing, and threads that wait for each other."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 
 import bare
 import numpy as np
+from contenders import THRESHOLD
 from data import ROOT
 from harness import Budget, Row, from_pairs, quiet_collector
 from workshop import Workshop, answer, topic
 
 from mneme import SemanticCache
-from mneme.indexes import ExactIndex
-from mneme.ports import Vector, VectorDType
+from mneme.ports import Vector
 
 THREADS = 8
 WAIT = 0.1
@@ -27,10 +26,13 @@ WAIT = 0.1
 
 @topic("open")
 def opening(shop: Workshop) -> Iterator[Row]:
+    """Opening, and opening until the first answer from the semantic layer is there, which shows what was put off."""
     dim = 768
     path = shop.filled(dim)
-    pairs = []
-    for _ in range(shop.rounds(5)):
+    wanted = shop.questions(dim, shop.entries, THRESHOLD)
+    opened, answered = [], []
+    for number in range(shop.rounds(5)):
+        question = wanted.hits[number % len(wanted.hits)]
         with quiet_collector():
             start = time.perf_counter_ns()
             connection = bare.connect(path)
@@ -41,43 +43,20 @@ def opening(shop: Workshop) -> Iterator[Row]:
             assert read == shop.entries * dim * 4
             connection.close()
             started = time.perf_counter_ns()
-            cache = shop.open(path, dim)
-            pairs.append((float(middle - start), float(time.perf_counter_ns() - started)))
+            cache = shop.open(path, dim, similarity_threshold=THRESHOLD)
+            ready = time.perf_counter_ns()
+            hit = cache.get(question.text, embedding=question.vector)
+            done = time.perf_counter_ns()
+        opened.append((float(middle - start), float(ready - started)))
+        answered.append((float(middle - start), float(done - started)))
+        assert hit is not None
+        assert hit.query == shop.stored[question.right.positions[0]]
+        assert hit.similarity == float(question.right.similarities[0])
         assert cache.stats().entries == shop.entries
-        assert cache.stats().index_memory_bytes > read
         cache.close()
-    yield from_pairs(
-        f"open, {shop.entries:,} x {dim}, SQLite",
-        "SELECT of all vectors",
-        pairs,
-        budget=Budget(1 / 10, later=True),
-    )
-
-
-@topic("memory")
-def memory(shop: Workshop) -> Iterator[Row]:
-    dim, block = 384, 4096
-    vectors = shop.stored_vectors(dim)
-    budgets: dict[VectorDType, Budget] = {"float32": Budget(1.25), "float16": Budget(), "int8": Budget(0.45)}
-    for dtype, budget in budgets.items():
-        tracemalloc.start()
-        index = ExactIndex()
-        index.open(dim, dtype)
-        for start in range(0, len(vectors), block):
-            ids = range(start + 1, min(start + block, len(vectors)) + 1)
-            index.add(ids, [b"p" * 16] * len(ids), vectors[start : start + block])
-        held = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
-        assert index.size() == len(vectors)
-        said = index.memory_bytes()
-        yield from_pairs(
-            f"memory of the index, {len(vectors):,} x {dim}, {dtype}",
-            "float32 matrix",
-            [(float(vectors.nbytes), float(held))],
-            budget=budget,
-            unit="bytes",
-            note=f"traced while it was filled in blocks of {block:,}; stats() says {said / held - 1:+.1%}",
-        )
+    shape, floor = f"{shop.entries:,} x {dim}, SQLite", "SELECT of all vectors"
+    yield from_pairs(f"open, {shape}", floor, opened, budget=Budget(1 / 10))
+    yield from_pairs(f"open and one semantic get, {shape}", floor, answered)
 
 
 @topic("import")

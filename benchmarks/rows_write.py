@@ -25,34 +25,30 @@ def put(shop: Workshop) -> Iterator[Row]:
     queries = [shop.corpus.sentences[number] for number in fresh]
     vectors = shop.corpus.vectors(DIM)[HELD : HELD + size * count]
     rounds = [list(range(start, start + size)) for start in range(0, len(queries), size)]
-    floors: list[tuple[str, Path, Sequence[str], Callable[..., list[bare.Rows]], Budget]] = [
-        (
-            "bare sqlite3, same tables, a transaction each",
-            shop.copy_of(shop.filled(DIM, HELD)),
-            bare.CACHE_TABLES,
-            bare.cache_rows,
-            Budget(2.0),
-        ),
-        (
-            "bare sqlite3, two plain tables",
-            shop.copy_of(shop.made("plain-with-vectors", lambda path: _fill_plain(shop, path))),
-            bare.PLAIN_TABLES,
-            bare.plain_rows,
-            Budget(),
-        ),
+    floors: list[tuple[str, Sequence[str], Callable[..., list[bare.Rows]], bool, Budget]] = [
+        ("bare sqlite3, same tables, a transaction each", bare.CACHE_TABLES, bare.cache_rows, False, Budget(2.0)),
+        ("the same with rows made beforehand", bare.CACHE_TABLES, bare.cache_rows, True, Budget()),
+        ("bare sqlite3, two plain tables", bare.PLAIN_TABLES, bare.plain_rows, False, Budget()),
     ]
-    for floor, path, statements, make, budget in floors:
+    given = items(queries, vectors)
+    for floor, statements, make, beforehand, budget in floors:
+        is_plain = statements is bare.PLAIN_TABLES
+        source = (
+            shop.made("plain-with-vectors", lambda path: _fill_plain(shop, path))
+            if is_plain
+            else shop.filled(DIM, HELD)
+        )
+        path, own = shop.copy_of(source), shop.copy_of(shop.filled(DIM, HELD))
         connection = bare.connect(path)
-        own = shop.copy_of(shop.filled(DIM, HELD))
+        ready = make(given, HELD + 1) if beforehand else []
         with shop.open(own, DIM) as cache:
-            given = items(queries, vectors)
 
             def insert(number: int) -> None:
-                [row] = make([given[number]], HELD + 1 + number)  # noqa: B023 -- used in this turn only
-                bare.insert(connection, statements, row)  # noqa: B023 -- used in this turn only
+                rows = ready[number] if beforehand else make([given[number]], HELD + 1 + number)[0]  # noqa: B023 -- used in this turn only
+                bare.insert(connection, statements, rows)  # noqa: B023 -- used in this turn only
 
             def store(number: int) -> bool:
-                item = given[number]  # noqa: B023 -- used in this turn only
+                item = given[number]
                 return cache.put(item["query"], item["response"], embedding=item["embedding"])
 
             yield measure(
@@ -66,7 +62,7 @@ def put(shop: Workshop) -> Iterator[Row]:
                 by_turns=True,
             )
             assert cache.stats().entries == HELD + len(queries)
-            assert bare.count(connection, "plain" if "plain" in floor else "entries") == HELD + len(queries)
+            assert bare.count(connection, "plain" if is_plain else "entries") == HELD + len(queries)
         connection.close()
         shop.discard(path)
         shop.discard(own)
@@ -89,28 +85,37 @@ def _fill_plain(shop: Workshop, path: Path) -> None:
 def put_many(shop: Workshop) -> Iterator[Row]:
     queries, vectors = shop.stored[:HELD], shop.corpus.vectors(DIM)[:HELD]
     given = items(queries, vectors)
-    pairs = []
+    making: list[tuple[float, float]] = []
+    inserting: list[tuple[float, float]] = []
     for _ in range(shop.rounds(7)):
-        path, own = shop.empty(DIM), shop.empty(DIM)
-        connection = bare.connect(path)
-        # As the cache would: the partition of all rows.
-        connection.execute("INSERT INTO namespaces (id, name) VALUES (1, 'default')")
-        connection.execute("INSERT INTO partitions (id, digest, namespace_id, scope) VALUES (1, x'00', 1, '')")
+        paths, own = [shop.empty(DIM) for _ in range(2)], shop.empty(DIM)
         with shop.open(own, DIM) as cache, quiet_collector():
-            pairs.append(
-                (
-                    _took(lambda: bare.insert_all(connection, bare.CACHE_TABLES, bare.cache_rows(given, 1))),  # noqa: B023 -- used at once
-                    _took(lambda: cache.put_many(given)),
-                )
-            )
-            assert cache.stats().entries == HELD == bare.count(connection, "vectors")
+            floor = _inserted(paths[0], lambda: bare.cache_rows(given, 1))
+            took = _took(lambda: cache.put_many(given))
+            ready = bare.cache_rows(given, 1)
+            making.append((floor, took))
+            inserting.append((_inserted(paths[1], lambda: ready), took))  # noqa: B023 -- used at once
+            assert cache.stats().entries == HELD
             hit = cache.get(queries[-1])
             assert hit is not None
             assert hit.response == answer(queries[-1])
-        connection.close()
-        shop.discard(path)
-        shop.discard(own)
-    yield from_pairs(f"put_many of {HELD:,}", "bare sqlite3, same tables, one transaction", pairs, budget=Budget(1.5))
+        for path in (*paths, own):
+            shop.discard(path)
+    name = f"put_many of {HELD:,}"
+    yield from_pairs(name, "bare sqlite3, same tables, one transaction", making, budget=Budget(1.5))
+    yield from_pairs(name, "the same with rows made beforehand", inserting)
+
+
+def _inserted(path: Path, make: Callable[[], list[bare.Rows]]) -> float:
+    """Nanoseconds to make these rows and write them to an empty file of the cache."""
+    connection = bare.connect(path)
+    # As the cache would: the partition of all rows.
+    connection.execute("INSERT INTO namespaces (id, name) VALUES (1, 'default')")
+    connection.execute("INSERT INTO partitions (id, digest, namespace_id, scope) VALUES (1, x'00', 1, '')")
+    took = _took(lambda: bare.insert_all(connection, bare.CACHE_TABLES, make()))
+    assert bare.count(connection, "vectors") == HELD
+    connection.close()
+    return took
 
 
 def _took(work: Callable[[], object]) -> float:

@@ -7,19 +7,23 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import plot
 import rows_exact
+import rows_index
+import rows_search
 import rows_semantic
 import rows_whole
 import rows_write
 from data import ROOT, load
 from harness import Row
-from table import heading, line, machine, title
+from table import growth, heading, line, machine, title
 from workshop import TOPICS, Workshop
 
-MODULES = (rows_exact, rows_semantic, rows_write, rows_whole)
+MODULES = (rows_exact, rows_semantic, rows_search, rows_index, rows_write, rows_whole)
 """Importing them entered their measurements in `TOPICS`; this is their order in the table."""
 ORDER = [module.__name__ for module in MODULES]
 
@@ -35,30 +39,45 @@ def main() -> int:
     corpus = load(entries)
     head = [*machine(), f"vectors: {corpus.label}", *(["quick: fewer entries and rounds"] if options.quick else [])]
     lines = [title(), "", *head, "", *heading()]
-    if not options.json:
-        print("\n".join(lines), flush=True)
+    say = _silent if options.json else _printed
+    say("\n".join(lines))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="mneme-bench-") as directory:
         shop = Workshop(corpus, Path(directory), entries, quick=options.quick)
-        for name, measurement in sorted(TOPICS.items(), key=lambda item: ORDER.index(item[1].__module__)):
-            if options.only and name not in options.only:
-                continue
-            for row in measurement(shop):
-                rows.append(row)
-                lines.append(line(row))
-                if not options.json:
-                    print(lines[-1], flush=True)
+        for row in _measured(shop, options.only):
+            rows.append(row)
+            lines.append(line(row))
+            say(lines[-1])
     over = sum(row.verdict == "over" for row in rows)
-    lines += ["", f"{len(rows)} rows, {over} over budget"]
+    rest = [*growth(shop.curves, shop.recalls), "", f"{len(rows)} rows, {over} over budget"]
+    lines += rest
+    say("\n".join(rest) + f", {time.monotonic() - started:.0f} s")
     if options.json:
-        print(
-            json.dumps({"machine": head, "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}, indent=1)
-        )
-    else:
-        print(f"\n{len(rows)} rows, {over} over budget, {time.monotonic() - started:.0f} s")
+        written = [{**asdict(row), "verdict": row.verdict} for row in rows]
+        print(json.dumps({"machine": head, "rows": written, "curves": shop.curves}, indent=1))
     if options.write:
         (ROOT / "docs" / "benchmark.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if shop.curves and (options.write or options.plot):
+        print(plot.draw(shop.curves["miss"], shop.recalls, ROOT / "docs" / "search-time.svg", head), file=sys.stderr)
     return 0  # a budget is judged by people: the machine may have been busy
+
+
+def _measured(shop: Workshop, only: Sequence[str] | None) -> Iterator[Row]:
+    """The rows of every topic, or of those named, in the order of the table."""
+    for name, measurement in sorted(TOPICS.items(), key=lambda item: ORDER.index(item[1].__module__)):
+        if only and name not in only:
+            continue
+        started = time.monotonic()
+        yield from measurement(shop)
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+
+def _printed(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(_: str) -> None:
+    """Where JSON is printed, nothing else is."""
 
 
 def _options() -> argparse.Namespace:
@@ -66,7 +85,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", help=f"one of {', '.join(TOPICS)}; may be repeated")
     parser.add_argument("--quick", action="store_true", help="20,000 entries instead of 100,000, fewer rounds")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--write", action="store_true", help="also write the table to docs/benchmark.txt")
+    parser.add_argument("--write", action="store_true", help="also write the table, and the plot, to docs/")
+    parser.add_argument("--plot", action="store_true", help="also write the plot of the row `competitors` to docs/")
     return parser.parse_args()
 
 

@@ -5,17 +5,35 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from data import HELD_OUT, Corpus
+import made
+from data import HELD_OUT, Corpus, Questions, questions
 from harness import Row
 
 from mneme import SemanticCache, SQLiteStore
-from mneme.ports import Embedder, Matrix, Vector
+from mneme.ports import Embedder, Matrix
 
 BATCH = 10_000
+LARGE = 1_000_000
+
+Curve = dict[str, dict[int, float]]
+"""For each contender the median time by the number of rows, in nanoseconds."""
+
+
+class Recall(NamedTuple):
+    """In how many cases of all the nearest row was found."""
+
+    hits: float
+    """Of questions to which a row at or above the threshold is stored."""
+    any: float
+    """Of all held-out questions, however far their nearest row is."""
+
+
+Recalls = dict[str, Recall]
 
 
 class NoEmbedder:
@@ -39,6 +57,11 @@ class Workshop:
     """In the large caches."""
     quick: bool
     random: Random = field(default_factory=lambda: Random(2))
+    curves: dict[str, Curve] = field(default_factory=dict)
+    """How the time of each contender grows with the rows, by what was asked: for a table of its own and the plot."""
+    recalls: Recalls = field(default_factory=dict)
+    """Of contenders that are not exact."""
+    _questions: dict[tuple[int, int], Questions] = field(default_factory=dict)
     _files: dict[str, Path] = field(default_factory=dict)
     _fresh: int = 0
 
@@ -55,6 +78,24 @@ class Workshop:
 
     def asked_vectors(self, dim: int) -> Matrix:
         return self.corpus.vectors(dim)[-HELD_OUT:]
+
+    @cached_property
+    def large(self) -> Matrix:
+        """A million rows of 384 numbers: the stored ones, and more of the same kind."""
+        return made.enlarged(self.stored_vectors(384), LARGE)
+
+    def rows_of(self, dim: int, count: int) -> Matrix:
+        """So many rows, and not a copy of them."""
+        return self.stored_vectors(dim)[:count] if count <= self.entries else self.large[:count]
+
+    def questions(self, dim: int, count: int, threshold: float) -> Questions:
+        """What to ask of so many rows, and what is right."""
+        if (dim, count) not in self._questions:
+            some = HELD_OUT if count <= self.entries else HELD_OUT // 5
+            self._questions[dim, count] = questions(
+                self.rows_of(dim, count), self.asked[:some], self.asked_vectors(dim)[:some], threshold
+            )
+        return self._questions[dim, count]
 
     def rounds(self, count: int) -> int:
         return max(3, count // 3) if self.quick else count
@@ -124,9 +165,6 @@ def batches(whole: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]:
     for start in range(0, len(whole), size):
         yield whole[start : start + size]
 
-
-Question = tuple[str, Vector]
-"""A query that is stored nowhere, and its vector."""
 
 Measurement = Callable[[Workshop], Iterator[Row]]
 TOPICS: dict[str, Measurement] = {}
