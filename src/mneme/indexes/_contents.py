@@ -1,30 +1,33 @@
-"""What an exact index holds between `open` and `close`: the partitions, and where in them each id is."""
+"""What an exact index holds between `open` and `close`: the partitions, and in which piece each id is."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock, Semaphore
 
 import numpy as np
 
-from mneme.indexes._partition import Partition
-from mneme.indexes._quantise import Columns, encode
-from mneme.indexes._scan import nothing, scan
+from mneme.indexes._partition import Fresh, Partition
+from mneme.indexes._piece import GrowingPiece, Piece
+from mneme.indexes._quantise import encode
+from mneme.indexes._search import nothing, search
 from mneme.indexes._vectors import check_vectors
 from mneme.ports import Matches, Matrix, VectorDType
 
 __all__ = ["Contents"]
 
-_ENTRY_BYTES = 120  # of the id, the position and the tuple around it; the table itself is measured
-_SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 120 or so
-_NOTED = 256  # rows that wait to be added together
-_LARGE = 2**17  # numbers in a partition, from which its searches take turns
+_FRESH = 256  # rows that wait to be added together
+_ID_BYTES = 32  # of an int; the table that holds it is measured
+_SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 80 or so
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
+_PIECE_BYTES = 1000
+_ROWS_A_STEP = 2048  # are added for each further step of the chores
 
 
 class Contents:
@@ -35,13 +38,16 @@ class Contents:
         self._dtype: VectorDType = dtype
         self._changing = Lock()
         # BLAS spreads a large product over all processors by itself, and its threads spin while they wait: eight
-        # searches at once took ten times as long as one after the other. A scan is bound by memory, which half the
+        # plain scans at once took ten times as long as one after the other. A scan is bound by memory, which half the
         # processors use up. Of the index, not of the module: a child of fork makes a new index with a free semaphore.
         self._turns = Semaphore(max(1, (os.cpu_count() or 1) // 2))
+        self._numbers = itertools.count()
         self._partitions: dict[bytes, Partition] = {}
-        self._noted: dict[int, tuple[bytes, Columns]] = {}
-        self.places: dict[int, tuple[bytes, int]] = {}
-        # A tuple of the partition's name, not of the partition: the garbage collector need not visit a million of them.
+        self._pieces: dict[int, GrowingPiece] = {}
+        self._places: dict[int, int] = {}
+        """The number of the piece that holds an id: one int object for all of its ids, none of its own for each."""
+        self._fresh: dict[int, bytes] = {}
+        """Ids that wait in the snapshots of their partitions."""
 
     def add(self, ids: Sequence[int], partitions: Sequence[bytes], vectors: Matrix) -> None:
         check_vectors(vectors, self._dim, "vectors")
@@ -51,130 +57,173 @@ class Contents:
                 f"there must be as many ids and partitions as vectors, not {len(numbers)}, {len(partitions)} "
                 f"and {len(vectors)}"
             )
-        columns = encode(vectors, self._dtype)
-        if len(numbers) == 1 and self._add_later(int(numbers[0]), partitions[0], columns):
+        if len(numbers) == 1 and self._add_later(int(numbers[0]), partitions[0], vectors):
             return
         groups = _by_partition(numbers.tolist(), partitions)
-        with self._changing, ExitStack() as alone:
-            self._add_noted()
-            replaced = self._locate(numbers.tolist())
-            targets = {key: self._partitions[key] if key in self._partitions else Partition(columns) for key in groups}
-            # What can fail for want of memory comes before the first change.
+        columns = encode(vectors, self._dtype)
+        with self._changing:
+            self._add_fresh()
+            with self._change(groups, self._held_among(numbers.tolist())) as touched:
+                for key, members in groups.items():
+                    if len(members) == len(numbers):
+                        touched[key].append(numbers, columns, self._numbers)
+                    else:
+                        touched[key].append(numbers[members], tuple(c[members] for c in columns), self._numbers)
             for key, members in groups.items():
-                targets[key].reserve(len(members) - len(replaced.get(key, ())))
-            self._discard(replaced, alone)
-            for key, members in groups.items():
-                whole = len(members) == len(numbers)
-                chosen = numbers if whole else numbers[members]
-                first = targets[key].extend(chosen, columns if whole else tuple(c[members] for c in columns))
-                self._partitions[key] = targets[key]
-                self._place(key, chosen.tolist(), range(first, first + len(members)))
-            self._tidy(replaced)
+                if not self._partitions[key].settled:
+                    self._partitions[key].do_chores(1 + len(members) // _ROWS_A_STEP)
 
-    def _add_later(self, number: int, key: bytes, columns: Columns) -> bool:
-        """Note a row whose id is not held, to be added with others before anybody looks; whether it was noted.
+    def _add_later(self, number: int, key: bytes, vectors: Matrix) -> bool:
+        """Keep a vector whose id is not held to be added with others; whether it was kept. A search sees it at once.
 
         A `put` does little else with an index, and one row costs nearly as much to add as a hundred.
         """
         with self._changing:
-            if number in self.places or number in self._noted or not isinstance(key, bytes):
+            if number in self._places or number in self._fresh or not isinstance(key, bytes):
                 return False
-            self._noted[number] = key, tuple(column.copy() for column in columns)
-            if len(self._noted) >= _NOTED:
-                self._add_noted()
+            partition = self._partitions.get(key)
+            if partition is None:
+                partition = self._partitions[key] = Partition(key, self._dim)
+            partition.publish((*partition.snapshot.fresh, (number, vectors[0].copy())))
+            self._fresh[number] = key
+            if len(self._fresh) >= _FRESH:
+                self._add_fresh()
+            elif not partition.settled:
+                partition.do_chores(1)
             return True
 
-    def _add_noted(self) -> None:
+    def _add_fresh(self) -> None:
         """The caller holds the lock."""
-        groups: dict[bytes, list[int]] = {}
-        for number, (key, _) in self._noted.items():
-            groups.setdefault(key, []).append(number)
-        for key, members in groups.items():
-            columns = tuple(map(np.concatenate, zip(*(self._noted[number][1] for number in members), strict=True)))
-            target = self._partitions[key] if key in self._partitions else Partition(columns)
-            first = target.extend(np.array(members, np.int64), columns)
-            self._partitions[key] = target
-            self._place(key, members, range(first, first + len(members)))
-            for number in members:
-                del self._noted[number]
+        if not self._fresh:
+            return
+        with self._change(set(self._fresh.values()), {}) as touched:
+            for partition in touched.values():
+                fresh = partition.snapshot.fresh
+                ids = np.array([number for number, _ in fresh], np.int64)
+                partition.append(ids, encode(_stacked(fresh), self._dtype), self._numbers)
+        self._fresh.clear()
+
+    def remove(self, ids: Iterable[int]) -> int:
+        numbers = list(map(operator.index, ids))
+        with self._changing:
+            self._add_fresh()
+            held = self._held_among(numbers)
+            with self._change((), held):
+                pass
+            if sys.getsizeof(self._places) > _SPARSE_BYTES * (len(self._places) + 1):
+                self._places = dict(self._places)  # a dict never shrinks by itself
+            return sum(map(len, held.values()))
 
     def size(self) -> int:
         with self._changing:
-            return len(self.places) + len(self._noted)
+            return len(self._places) + len(self._fresh)
 
-    def remove(self, ids: Iterable[int]) -> int:
-        with self._changing, ExitStack() as alone:
-            self._add_noted()
-            removed = self._locate(map(operator.index, ids))
-            self._discard(removed, alone)
-            self._tidy(removed)
-            if sys.getsizeof(self.places) > _SPARSE_BYTES * (len(self.places) + 1):
-                self.places = dict(self.places)  # a dict never shrinks by itself
-            return sum(map(len, removed.values()))
+    def memory_bytes(self) -> int:
+        with self._changing:
+            self._add_fresh()
+            arrays = sum(piece.nbytes + _PIECE_BYTES for piece in self._pieces.values())
+            table = sys.getsizeof(self._places) + len(self._places) * _ID_BYTES
+            return arrays + table + len(self._partitions) * _PARTITION_BYTES
 
-    def search(self, partition: bytes, queries: Matrix, floor: float, k: int) -> list[Matches]:
+    def search(self, key: bytes, queries: Matrix, floor: float, k: int) -> list[Matches]:
         check_vectors(queries, self._dim, "queries")
         if operator.index(k) < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         if math.isnan(floor):
             raise ValueError("floor must be a number, not NaN")
-        floor = min(max(float(floor), -2.0), 2.0)  # no similarity lies beyond; float32 could not hold any number
-        if self._noted:
-            with self._changing:
-                self._add_noted()
-        held = self._partitions.get(partition)
-        if held is None:
+        # No similarity lies beyond, and one that lies there by its rounding is -1.
+        floor = -2.0 if floor <= -1 else min(float(floor), 2.0)
+        partition = self._partitions.get(key)
+        if partition is None:
             return [nothing(self._dtype) for _ in queries]
-        large = len(held) * self._dim > _LARGE
-        # A turn before the gate: who waits for a turn inside the gate would make writers wait as well.
-        with self._turns if large else nullcontext(), held.gate.shared():
-            ids, *columns = held.published
-            return list(scan(ids, tuple(columns), np.ascontiguousarray(queries), floor, k))
+        if self._fresh or not partition.settled:
+            self._tidy_if_free(partition)
+        snapshot = partition.snapshot
+        pieces = snapshot.pieces
+        if snapshot.fresh:
+            pieces = (*pieces, self._piece_of(snapshot.fresh))
+        if not pieces:
+            return [nothing(self._dtype) for _ in queries]
+        return list(search(pieces, np.ascontiguousarray(queries), floor, k, self._turns))
 
-    def memory_bytes(self) -> int:
-        with self._changing:
-            self._add_noted()
-            arrays = sum(held.nbytes for held in self._partitions.values())
-            overhead = len(self.places) * _ENTRY_BYTES + len(self._partitions) * _PARTITION_BYTES
-            return arrays + overhead + sys.getsizeof(self.places)
+    def _tidy_if_free(self, partition: Partition) -> None:
+        """Whoever looks first adds what waits, and does a chore, but waits for nobody."""
+        if not self._changing.acquire(blocking=False):
+            return
+        try:
+            self._add_fresh()
+            if not partition.settled:
+                partition.do_chores(1)
+        finally:
+            self._changing.release()
 
-    def _locate(self, ids: Iterable[int]) -> dict[bytes, list[int]]:
-        """The ids that are held, each once, by partition."""
-        located: dict[bytes, list[int]] = {}
-        for number in dict.fromkeys(ids):
-            place = self.places.get(number)
-            if place is not None:
-                located.setdefault(place[0], []).append(number)
-        return located
+    def _piece_of(self, fresh: Fresh) -> Piece:
+        ids = np.array([number for number, _ in fresh], np.int64)
+        return Piece(ids, encode(_stacked(fresh), self._dtype), None, None, np.empty(0, np.intp))
 
-    def _discard(self, located: dict[bytes, list[int]], alone: ExitStack) -> None:
-        """Take rows out. Their partitions stay barred to searches until the caller leaves *alone*."""
-        # A search holds one gate and waits for no other, and changes take turns: no order of entry can lock up. All
-        # gates before the first row: a row that moves between partitions is in neither for no search.
-        for key in located:
-            alone.enter_context(self._partitions[key].gate.exclusive())
-        for key, ids in located.items():
-            positions = np.array([self.places.pop(number)[1] for number in ids], np.int64)
-            moved, where = self._partitions[key].discard(positions)
-            self._place(key, moved.tolist(), where.tolist())
+    def _held_among(self, ids: Iterable[int]) -> dict[GrowingPiece, list[int]]:
+        """Those that are held, each once, by piece."""
+        held: dict[GrowingPiece, list[int]] = {}
+        if self._places:
+            for number in dict.fromkeys(ids):
+                place = self._places.get(number)
+                if place is not None:
+                    held.setdefault(self._pieces[place], []).append(number)
+        return held
 
-    def _place(self, key: bytes, ids: Iterable[int], positions: Iterable[int]) -> None:
-        self.places.update((number, (key, at)) for number, at in zip(ids, positions, strict=True))
+    @contextmanager
+    def _change(
+        self, keys: Iterable[bytes], held: Mapping[GrowingPiece, list[int]]
+    ) -> Iterator[dict[bytes, Partition]]:
+        """Take out what is held of some ids, then let the caller append to the partitions of these keys.
 
-    def _tidy(self, touched: Iterable[bytes]) -> None:
-        for key in touched:
-            if len(self._partitions[key]):
-                self._partitions[key].tidy()
+        A search sees all of it in its partition, or nothing; if it fails, nothing ever was. The caller holds the lock.
+        """
+        names = {*keys, *(piece.partition for piece in held)}
+        touched = {name: self._partitions.get(name) or Partition(name, self._dim) for name in names}
+        before = {name: partition.checkpoint() for name, partition in touched.items()}
+        try:
+            for name, partition in touched.items():
+                partition.remove({piece: ids for piece, ids in held.items() if piece.partition == name}, self._numbers)
+            yield touched
+            moved = [
+                (piece, piece.ids_from(before[name].lengths.get(piece, 0)))
+                for name, partition in touched.items()
+                for piece in partition.pieces
+            ]
+        except BaseException:
+            for name, partition in touched.items():
+                partition.roll_back(before[name])
+            raise
+        for number in itertools.chain.from_iterable(held.values()):
+            del self._places[number]
+        for piece, ids in moved:
+            if ids:
+                self._pieces[piece.number] = piece
+                self._places.update(dict.fromkeys(ids, piece.number))
+        for name, partition in touched.items():
+            for piece in before[name].lengths.keys() - set(partition.pieces):
+                del self._pieces[piece.number]
+            partition.publish(())
+            if partition.pieces:
+                self._partitions[name] = partition
             else:
-                del self._partitions[key]
+                self._partitions.pop(name, None)
+
+
+def _stacked(fresh: Fresh) -> Matrix:
+    return np.concatenate([vector for _, vector in fresh]).reshape(len(fresh), -1)
 
 
 def _by_partition(ids: list[int], partitions: Sequence[bytes]) -> dict[bytes, list[int]]:
     """Where in the batch each partition's vectors are. Of an id that comes twice the last place only."""
     groups: dict[bytes, list[int]] = {}
     last = {number: at for at, number in enumerate(ids)}
-    for at in last.values():
-        groups.setdefault(partitions[at], []).append(at)
+    if len(last) == len(ids) and len(set(partitions)) == 1:
+        groups[partitions[0]] = list(last.values())
+    else:
+        for at in last.values():
+            groups.setdefault(partitions[at], []).append(at)
     for key in groups:
         if not isinstance(key, bytes):
             raise TypeError(f"a partition must be bytes, not {type(key).__name__}: {key!r}")

@@ -1,92 +1,180 @@
-"""The rows of one partition, in contiguous arrays without holes."""
+"""One partition as its writer sees it: the pieces, and the chores that keep its searches fast."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mneme.indexes._gate import Gate
-from mneme.indexes._quantise import Columns
+from mneme.indexes._basis import Basis, learn
+from mneme.indexes._piece import FULL, GrowingPiece, Piece
+from mneme.indexes._quantise import Columns, decode
+from mneme.ports import Matrix, Vector
 
-__all__ = ["Partition"]
+__all__ = ["Checkpoint", "Fresh", "Partition", "Snapshot"]
 
-_SMALLEST = 4  # rows
+_WORTH_SKETCHES = 2**20
+"""Numbers in a partition from which reading sketches first takes less time than reading them all."""
+_SAMPLE = 1024
+"""Rows that a basis is learnt from: from four times as many, searches would have a quarter less to read."""
+_OUTGROWN = 4
+"""A basis is learnt anew when so many times the rows have been added that had been when it was learnt."""
+_SKETCHED_AT_ONCE = 1024
+"""Rows: a millisecond or two."""
+_BEHIND = 256
+"""Rows that may wait for their sketches."""
+
+Fresh = tuple[tuple[int, Vector], ...]
+"""Ids and vectors that were put one by one, and wait to be added together."""
+
+
+class Snapshot:
+    """What a search works on. Never changes."""
+
+    __slots__ = ("fresh", "pieces")
+
+    def __init__(self, pieces: tuple[Piece, ...] = (), fresh: Fresh = ()) -> None:
+        self.pieces = pieces
+        self.fresh = fresh
+
+
+class Checkpoint(NamedTuple):
+    """How a partition was."""
+
+    lengths: dict[GrowingPiece, int]
+    """Of its pieces, in their order."""
+    then: list[Piece]
+    rows: int
+    added: int
 
 
 class Partition:
-    """Parallel arrays of equal capacity: ids, rows, and what belongs to the rows.
+    """The rows of one partition. One thread at a time, but for `snapshot` and `settled`, which anybody may read."""
 
-    Thread safety: one writer at a time. `published` may be read at any time. Rows within it change in `discard` only,
-    which needs `gate.exclusive`; a search that reads them stands inside `gate.shared`. `extend` and `resize` need no
-    gate: they write where no published array reaches, then publish.
-    """
+    __slots__ = ("_added", "_basis", "_chores", "_dim", "_learnt_at", "key", "pieces", "rows", "settled", "snapshot")
 
-    # Roads not taken. Copying the arrays on every overwrite: a delete from 100,000 rows would copy 150 MB. Letting the
-    # search run freely and repeating it if rows changed meanwhile: under steady eviction it would repeat for ever.
-    # One lock held for the whole search: right as well, but two searches of the same partition would take turns.
+    def __init__(self, key: bytes, dim: int) -> None:
+        self.key = key
+        self.snapshot = Snapshot()
+        self.pieces: list[GrowingPiece] = []
+        self.rows = 0
+        """How many there are, without those that are fresh."""
+        self.settled = True
+        """Nothing is to be learnt or sketched."""
+        self._dim = dim
+        self._basis: Basis | None = None
+        self._added = 0
+        self._learnt_at = 0
+        self._chores: Iterator[None] = iter(())
 
-    __slots__ = ("_arrays", "gate", "published")
+    def append(self, ids: npt.NDArray[np.int64], columns: Columns, numbers: Iterator[int]) -> None:
+        """Add rows at the end. New pieces are numbered by *numbers*.
 
-    def __init__(self, like: Columns) -> None:
-        self.gate = Gate()
-        self._arrays: Columns = (np.empty(0, np.int64), *(np.empty((0, *c.shape[1:]), c.dtype) for c in like))
-        self.published: Columns = self._arrays
-        """Ids, rows and the rest, as many as are held: what a search works on."""
+        Nobody sees them before `publish`; `roll_back` undoes it.
+        """
+        start = 0
+        while start < len(ids):
+            if not self.pieces or not self.pieces[-1].room:
+                self.pieces.append(GrowingPiece(next(numbers), self.key, columns))
+            piece = self.pieces[-1]
+            part = slice(start, start + piece.room)
+            piece.extend(ids[part], tuple(column[part] for column in columns))
+            start = part.stop
+        self.rows += len(ids)
+        self._added += len(ids)
 
-    def __len__(self) -> int:
-        return len(self.published[0])
+    def publish(self, fresh: Fresh | None = None) -> None:
+        """Let searches see what was changed, all at once."""
+        pieces = tuple(piece.now for piece in self.pieces)
+        self.snapshot = Snapshot(pieces, self.snapshot.fresh if fresh is None else fresh)
+        self.settled = not self._is_due()
 
-    @property
-    def capacity(self) -> int:
-        return len(self._arrays[0])
+    def checkpoint(self) -> Checkpoint:
+        """What `roll_back` needs to return to the present."""
+        lengths = {piece: len(piece) for piece in self.pieces}
+        return Checkpoint(lengths, [piece.now for piece in self.pieces], self.rows, self._added)
 
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays)
+    def roll_back(self, checkpoint: Checkpoint) -> None:
+        """As if nothing had happened since."""
+        _, then, self.rows, self._added = checkpoint
+        self.pieces = list(checkpoint.lengths)
+        for piece, now in zip(self.pieces, then, strict=True):
+            piece.now = now
 
-    def reserve(self, more: int) -> None:
-        """Make room for *more* rows. Grows by half, so that rows are copied three times each at the most on average."""
-        needed = len(self) + more
-        if needed > self.capacity:
-            self._resize(max(needed, self.capacity + self.capacity // 2, _SMALLEST))
+    def do_chores(self, steps: int) -> None:
+        """A part of what there is to do, in steps of a millisecond or two. Without memory for it, it stays undone."""
+        with suppress(MemoryError):
+            for _ in range(steps):
+                if next(self._chores, self) is self:
+                    if not self._is_due():
+                        break
+                    self._chores = self._keep_up()
+        self.publish()
 
-    def extend(self, ids: npt.NDArray[np.int64], columns: Columns) -> int:
-        """Append rows; the position of the first. A search under way does not see them."""
-        start = len(self)
-        self.reserve(len(ids))
-        for array, new in zip(self._arrays, (ids, *columns), strict=True):
-            array[start : start + len(ids)] = new
-        self._publish(start + len(ids))
-        return start
+    def _is_due(self) -> bool:
+        return self.rows * self._dim >= _WORTH_SKETCHES and (self._must_learn() or self._behind() is not None)
 
-    def discard(self, positions: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Drop the rows at these positions and fill the gaps from the end; the ids that moved, and where to."""
-        remaining = len(self) - len(positions)
-        kept_tail = np.ones(len(positions), np.bool_)
-        kept_tail[positions[positions >= remaining] - remaining] = False
-        movers = np.flatnonzero(kept_tail) + remaining
-        gaps = positions[positions < remaining]
-        for array in self._arrays:
-            array[gaps] = array[movers]
-        self._publish(remaining)
-        return self.published[0][gaps], gaps
+    def _must_learn(self) -> bool:
+        return self._basis is None or self._added >= _OUTGROWN * self._learnt_at
 
-    def tidy(self) -> None:
-        """Give memory back when less than a quarter of it is in use."""
-        if len(self) < self.capacity // 4 and self.capacity > _SMALLEST:
-            self._resize(max(len(self) + len(self) // 2, _SMALLEST))
+    def _behind(self) -> GrowingPiece | None:
+        """A piece that lacks sketches, or has old ones."""
+        # The last ones first: that is where rows are added.
+        for piece in reversed(self.pieces):
+            missing = len(piece) - piece.now.sketched
+            if piece.now.basis is not self._basis or missing >= (_BEHIND if piece.room else 1):
+                return piece
+        return None
 
-    def _resize(self, capacity: int) -> None:
-        # New arrays rather than ndarray.resize: a search under way still reads the old ones.
-        arrays: list[npt.NDArray[Any]] = []
-        for held in self.published:
-            array = np.empty((capacity, *held.shape[1:]), held.dtype)
-            array[: len(held)] = held
-            arrays.append(array)
-        self._arrays = tuple(arrays)
-        self._publish(len(self))
+    def _keep_up(self) -> Iterator[None]:
+        """Pieces may come and go between two steps."""
+        if self._must_learn():
+            added = self._added
+            for basis in learn(self._sample()):
+                if basis is not None:
+                    self._basis, self._learnt_at = basis, added
+                yield
+        while self._basis is not None and (piece := self._behind()) is not None:
+            start = piece.now.sketched if piece.now.basis is self._basis else 0
+            piece.sketch(self._basis, start, _SKETCHED_AT_ONCE)
+            yield
 
-    def _publish(self, count: int) -> None:
-        self.published = tuple(array[:count] for array in self._arrays)  # one assignment: seen whole or not at all
+    def _sample(self) -> Matrix:
+        """Rows from all over the partition; some of them gone, which does no harm."""
+        lengths = np.cumsum([len(piece) for piece in self.pieces])
+        chosen = np.linspace(0, lengths[-1] - 1, min(_SAMPLE, int(lengths[-1]))).astype(np.intp)
+        parts = []
+        for piece, end in zip(self.pieces, lengths.tolist(), strict=True):
+            at = chosen[(chosen < end) & (chosen >= end - len(piece))] - (end - len(piece))
+            parts.append(decode(tuple(column[at] for column in piece.now.columns)))
+        return np.concatenate(parts)
+
+    def remove(self, held: Mapping[GrowingPiece, list[int]], numbers: Iterator[int]) -> None:
+        """Take out rows of the ids that pieces hold, and write pieces anew that have become empty for the most part.
+
+        Nobody sees it before `publish`; `roll_back` undoes it.
+        """
+        for piece, ids in held.items():
+            piece.remove(piece.positions_of(ids))
+            self.rows -= len(ids)
+        for piece in held:
+            if piece not in self.pieces:
+                continue  # what was left went into another
+            if not piece.alive:
+                self.pieces.remove(piece)
+            elif piece.alive < len(piece.now.gone):
+                self._write_anew(piece, numbers)
+
+    def _write_anew(self, piece: GrowingPiece, numbers: Iterator[int]) -> None:
+        """Make one piece of what is left in this one, and of another's rows if they fit in too."""
+        partners = [
+            other
+            for other in self.pieces
+            if other is not piece and other.alive + piece.alive <= FULL and other.resembles(piece)
+        ]
+        joined = [piece, *sorted(partners, key=lambda other: other.alive)[:1]]
+        made = GrowingPiece.joined(next(numbers), joined)
+        self.pieces = [made, *(other for other in self.pieces if other not in joined)]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mneme.errors import QuantizationError
 from mneme.ports import Matrix, Vector, VectorDType
 
-__all__ = ["Columns", "checked_dtype", "encode", "estimate", "rows_per_block"]
+__all__ = ["Columns", "checked_dtype", "decode", "encode", "estimate", "rows_per_block"]
 
 Columns: TypeAlias = tuple[npt.NDArray[Any], ...]
 """Arrays of equal length: the rows; for float16 and int8 also their errors (float32); for int8 also their scales."""
@@ -55,14 +55,33 @@ def encode(vectors: Matrix, dtype: VectorDType) -> Columns:
     return (rows, errors, scales) if dtype == "int8" else (rows, errors)
 
 
-def estimate(columns: Columns, queries: Matrix) -> npt.NDArray[np.float32]:
-    """Float32 products of every query with every row, shape `(queries, rows)`. Scratch is bounded by one block."""
+def decode(columns: Columns) -> Matrix:
+    """The rows as float32, as near to the vectors as their errors say."""
     rows = columns[0]
     if rows.dtype == np.float32:
+        return rows
+    widened = np.empty(rows.shape, np.float32)
+    _widen(rows, widened)
+    if rows.dtype == np.int8:
+        widened *= columns[2][:, None]
+    return widened
+
+
+def estimate(columns: Columns, queries: Matrix, *, spread: bool = True) -> npt.NDArray[np.float32]:
+    """Float32 products of every query with every row, shape `(queries, rows)`. Scratch is bounded by one block.
+
+    BLAS spreads a large product over the processors, and then waits for all of them; without *spread* none is large.
+    """
+    rows = columns[0]
+    if rows.dtype == np.float32 and spread:
         return _products(rows, queries)
     count, dim = rows.shape
     found = np.empty((len(queries), count), np.float32)
     step = rows_per_block(dim)
+    if rows.dtype == np.float32:
+        for start in range(0, count, step):
+            found[:, start : start + step] = _products(rows[start : start + step], queries)
+        return found
     scratch = np.empty((min(step, count), dim), np.float32)
     for start in range(0, count, step):
         block = rows[start : start + step]

@@ -1,0 +1,40 @@
+"""What a row must reach in a search: the floor, or what k rows are known to reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mneme.ports import Vector
+
+__all__ = ["Bar", "high_value"]
+
+
+class Bar:
+    """The lowest similarity that still counts. Only ever raised."""
+
+    __slots__ = ("_best", "_k", "value")
+
+    def __init__(self, floor: float, k: int) -> None:
+        self.value = floor
+        self._k = k
+        self._best = np.empty(0, np.float32)
+
+    def raise_to(self, lowest: Vector) -> None:
+        """*lowest*: what some rows score at least, each row told of once."""
+        good = lowest[lowest >= self.value]
+        if not len(good):
+            return
+        best = np.concatenate([self._best, good]) if len(self._best) else good
+        if len(best) > self._k:
+            best = np.partition(best, len(best) - self._k)[-self._k :]
+        self._best = best
+        if len(best) == self._k:
+            self.value = max(self.value, float(best.min()))
+
+
+def high_value(values: Vector, wanted: int) -> np.float32:
+    """A value that about *wanted* of the values reach. From a sample: an exact one would cost more than it spares."""
+    some = values[:: max(1, len(values) // 4096)]
+    rank = min(len(some), max(1, wanted * len(some) // len(values)))
+    value: np.float32 = np.partition(some, len(some) - rank)[len(some) - rank]
+    return value

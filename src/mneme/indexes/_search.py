@@ -1,0 +1,233 @@
+"""Exact search by falling bound. Pure functions of what they are given.
+
+Of a row three things can be known, each for less than the next: a bound (one short product with its sketch), an
+estimate with an error (the product with the row as it is held), and the score, which decides. Only rows whose bound
+reaches the bar are estimated, and only those whose estimate does are scored. The bar is the floor that the caller
+asked for, or higher, once *k* rows are known to reach more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mneme._rules.similarity import product_error, score
+from mneme.indexes._bar import Bar, high_value
+from mneme.indexes._piece import Piece, Positions
+from mneme.indexes._view import View
+from mneme.ports import Matches, Matrix, Vector
+
+__all__ = ["nothing", "search"]
+
+_PRODUCTS_AT_ONCE = 2**24  # 64 MiB of float32: a large batch of queries over a large partition is cut into pieces
+_FEW = 512  # so many rows are read at once; of more, those with the best bounds first, to raise the bar
+_GROWTH = 8  # every further round reads so many times more rows
+_PROBED = 96  # rows read to see where the bar may come to lie
+_HOPELESS = 0.5  # the share of bounds above the bar from which a plain scan costs less
+_SCORED_AT_ONCE = 256  # rows whose products in float64 stay in the processor's cache
+_LARGE = 2**17  # numbers read plainly from which searches take turns
+
+
+def nothing(dtype: str) -> Matches:
+    """What is found where nothing is held."""
+    errors = None if dtype == "float32" else np.empty(0, np.float32)
+    return Matches(np.empty(0, np.int64), np.empty(0, np.float32), errors)
+
+
+def search(
+    pieces: Sequence[Piece], queries: Matrix, floor: float, k: int, turns: AbstractContextManager[object]
+) -> Iterator[Matches]:
+    """For each query the best *k* rows at or above *floor*; where rows are quantised, every row that may be one.
+
+    Whoever reads many rows plainly does so inside of *turns*.
+    """
+    view = View(pieces)
+    step = max(1, _PRODUCTS_AT_ONCE // max(1, int(view.starts[-1])))
+    for start in range(0, len(queries), step):
+        part = queries[start : start + step]
+        searches = [_Search(view, query, floor, k) for query in part]
+        _read_plainly(view, part, searches, turns, sketched=False)
+        if view.sketched:
+            _read_by_bounds(view, part, searches, turns)
+        for one in searches:
+            yield one.matches()
+
+
+def _read_plainly(
+    view: View, queries: Matrix, searches: Sequence[_Search], turns: AbstractContextManager[object], *, sketched: bool
+) -> None:
+    count = sum(piece.sketched if sketched else len(piece.ids) - piece.sketched for piece in view.pieces)
+    if not count:
+        return
+    with turns if count * queries.shape[1] > _LARGE else nullcontext():
+        for start, errors, products in view.products(queries, sketched=sketched):
+            for one, estimates in zip(searches, products, strict=True):
+                one.consider(start, estimates, errors)
+
+
+def _read_by_bounds(
+    view: View, queries: Matrix, searches: Sequence[_Search], turns: AbstractContextManager[object]
+) -> None:
+    sketches = view.query_sketches(queries)
+    probed = view.sketched[len(view.sketched) // 2]
+    hopeful: list[int] = []
+    hopeless: list[int] = []
+    for number, one in enumerate(searches):
+        bounds = view.bounds_in(probed, sketches, number)
+        (hopeless if one.is_hopeless(probed, bounds) else hopeful).append(number)
+    if hopeful:
+        chosen = np.array(hopeful, np.intp)
+        for number, bounds in zip(hopeful, view.bounds(sketches, chosen), strict=True):
+            if not searches[number].read_best_first(bounds):
+                hopeless.append(number)
+    if hopeless:
+        ones = [searches[number] for number in hopeless]
+        for one in ones:
+            one.start_again()
+        _read_plainly(view, queries[hopeless], ones, turns, sketched=True)
+
+
+class _Candidates(NamedTuple):
+    """Rows that may belong to the best, in rising positions."""
+
+    positions: Positions
+    estimates: Vector
+    reaches: Vector
+    """How far an estimate may be from the score."""
+
+
+class _Search:
+    """One query's way through a view, and what it found."""
+
+    def __init__(self, view: View, query: Vector, floor: float, k: int) -> None:
+        self._view = view
+        self._query = query
+        self._floor = floor
+        self._k = k
+        self._bar = Bar(floor, k)
+        self._rounding = product_error(len(query))
+        self._length = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
+        self._found: list[_Candidates] = []
+        self._before_bounds = 0
+        """How many of them are of rows without sketches."""
+
+    def consider(self, where: int | Positions, estimates: Vector, errors: Vector | None) -> None:
+        """Consider rows at these positions, or from this one on, with these estimates and errors."""
+        reaches = self._reaches(errors)
+        near = np.flatnonzero(estimates + reaches >= np.float32(self._bar.value - self._rounding))
+        if not len(near):
+            return
+        # The truth lies in [-1, 1], so moving an estimate there only brings it nearer.
+        estimates = np.clip(estimates[near], np.float32(-1), np.float32(1))
+        reaches = np.broadcast_to(reaches, near.shape) if errors is None else reaches[near]
+        self._bar.raise_to(estimates - reaches)
+        self._found.append(_Candidates(near + where if isinstance(where, int) else where[near], estimates, reaches))
+
+    def _reaches(self, errors: Vector | None) -> Vector:
+        """How far each estimate may be from the score; one for all where rows are exact."""
+        if errors is None:
+            return np.full(1, self._rounding, np.float32)
+        # Rounded sums of three numbers of size one: another slack covers them.
+        reaches: Vector = errors * np.float32(self._length) + np.float32(2 * self._rounding)
+        return reaches
+
+    def is_hopeless(self, number: int, bounds: Vector) -> bool:
+        """Whether the bounds of one piece rule out too few of its rows, even with the bar that its best rows set."""
+        self._before_bounds = len(self._found)
+        if self._are_few_above(bounds):
+            return False
+        # Not minus infinity, where there are but few rows left in the piece.
+        best = (
+            np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[number]
+        )
+        trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
+        trial.raise_to(self._view.estimates(best, self._query) - self._reaches(self._view.errors(best)))
+        self._bar.value = trial.value
+        return not self._are_few_above(bounds)
+
+    def _are_few_above(self, bounds: Vector) -> bool:
+        return int(np.count_nonzero(bounds >= self._least_bound())) <= _HOPELESS * len(bounds)
+
+    def _least_bound(self) -> np.float32:
+        least: np.float32 = np.float32(self._bar.value - self._view.margin)
+        return least
+
+    def read_best_first(self, bounds: Vector) -> bool:
+        """Consider every row whose bound reaches the bar; give up, and say `False`, if those are most of them."""
+        left = np.flatnonzero(bounds >= self._least_bound())
+        take = _FEW
+        while len(left) > take:
+            if take > _FEW and len(left) > _HOPELESS * len(bounds):
+                return False
+            ours = bounds[left]
+            best = ours >= high_value(ours, take)
+            if best.all():
+                break
+            self._read(left[best])
+            left = left[~best & (ours >= self._least_bound())]
+            take *= _GROWTH
+        if len(left):
+            self._read(left)
+        return True
+
+    def _read(self, positions: Positions) -> None:
+        self.consider(positions, self._view.estimates(positions, self._query), self._view.errors(positions))
+
+    def start_again(self) -> None:
+        """Forget what was found by bounds. What the bar is at stays true."""
+        del self._found[self._before_bounds :]
+        self._bar = Bar(self._bar.value, self._k)
+        for found in self._found:
+            self._bar.raise_to(found.estimates - found.reaches)
+
+    def matches(self) -> Matches:
+        """What was found, when everything was considered."""
+        view = self._view
+        if not self._found:
+            return nothing("float32" if view.exact else "int8")
+        positions, estimates, reaches = (
+            self._found[0] if len(self._found) == 1 else map(np.concatenate, zip(*self._found, strict=True))
+        )
+        highest = estimates + reaches
+        kept = np.flatnonzero(highest >= np.float32(self._bar.value - self._rounding))
+        if len(self._found) > 1:
+            kept = kept[np.argsort(positions[kept])]
+        if view.exact:
+            return self._scored(positions[kept])
+        found = view.ids(positions[kept])
+        best = np.lexsort((found, -highest[kept]))
+        chosen = kept[best]
+        return Matches(found[best], estimates[chosen], reaches[chosen])
+
+    def _scored(self, positions: Positions) -> Matches:
+        ids = self._view.ids(positions)
+        if len(positions) <= _SCORED_AT_ONCE:
+            return self._best(ids, score(self._view.rows(positions), self._query))
+        # Thousands of rows at the bar: copies of one another. In order of their ids, so that a later one must score
+        # more than the k-th best to count; a product by BLAS, whose sums are in another order, says which cannot.
+        order = np.argsort(ids)
+        query = self._query.astype(np.float64)
+        slack = (len(query) + 4) * 2.0**-52
+        best = nothing("float32")
+        for start in range(0, len(order), _SCORED_AT_ONCE):
+            part = np.sort(order[start : start + _SCORED_AT_ONCE])
+            rows = self._view.rows(positions[part])
+            if len(best.ids) == self._k:
+                least = best.similarities[-1]
+                if least >= 1:
+                    break
+                above = np.flatnonzero((rows.astype(np.float64) @ query + slack).astype(np.float32) > least)
+                part, rows = part[above], rows[above]
+            scores = np.concatenate([best.similarities, score(rows, self._query)])
+            best = self._best(np.concatenate([best.ids, ids[part]]), scores)
+        return best
+
+    def _best(self, ids: npt.NDArray[np.int64], scores: Vector) -> Matches:
+        # In float64: comparing in float32 would round the floor, up or down.
+        kept = np.flatnonzero(scores.astype(np.float64) >= self._floor)
+        best = kept[np.lexsort((ids[kept], -scores[kept]))[: self._k]]
+        return Matches(ids[best], scores[best], None)

@@ -1,0 +1,158 @@
+"""What a search reads of a partition: its pieces, as they were when it began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from mneme.indexes._basis import Basis
+from mneme.indexes._piece import Piece, Positions
+from mneme.indexes._quantise import Columns, estimate
+from mneme.ports import Matrix, Vector
+
+__all__ = ["View"]
+
+_GATHERED = 0.5
+"""The share of a piece's rows up to which it is cheaper to pick them out than to multiply all."""
+
+_STALLED = 4e-3
+"""Seconds that one piece takes only if BLAS had to wait; otherwise it takes a tenth of that."""
+
+
+class View:
+    """The rows of some pieces, numbered through from 0."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self.starts = np.cumsum([0, *(len(piece.ids) for piece in pieces)])
+        self.exact = all(len(piece.columns) == 1 for piece in pieces)
+        """Whether every row is held in float32."""
+
+    @cached_property
+    def sketched(self) -> list[int]:
+        """The numbers of the pieces that have sketches."""
+        return [number for number, piece in enumerate(self.pieces) if piece.sketches is not None]
+
+    @cached_property
+    def margin(self) -> float:
+        """To be added to the bounds, to be certain of them."""
+        return max((basis.margin for basis in self._bases), default=0.0)
+
+    @property
+    def _bases(self) -> list[Basis]:
+        return list({id(basis): basis for piece in self.pieces if (basis := piece.basis) is not None}.values())
+
+    def query_sketches(self, queries: Matrix) -> dict[int, Matrix]:
+        """The sketches of the queries, by the identity of the basis."""
+        return {id(basis): basis.sketch_queries(queries) for basis in self._bases}
+
+    def bounds(self, sketches: dict[int, Matrix], chosen: Positions) -> Matrix:
+        """What each row's similarity to the *chosen* queries can be at the most, less the margin.
+
+        Rows that are not sketched, or gone, have minus infinity.
+        """
+        bounds = np.empty((len(chosen), self.starts[-1]), np.float32)
+        for piece, start, end in self._extents():
+            if piece.sketches is None:
+                bounds[:, start:end] = -np.inf
+                continue
+            middle = start + len(piece.sketches)
+            mine = sketches[id(piece.basis)][chosen]
+            if len(chosen) == 1:
+                np.dot(piece.sketches, mine[0], out=bounds[0, start:middle])
+            else:
+                np.matmul(mine, piece.sketches.T, out=bounds[:, start:middle])
+            bounds[:, middle:end] = -np.inf
+            if len(piece.gone):
+                bounds[:, start + piece.gone] = -np.inf
+        return bounds
+
+    def bounds_in(self, number: int, sketches: dict[int, Matrix], query: int) -> Vector:
+        """The same for the sketched rows of one piece and one query."""
+        piece = self.pieces[number]
+        assert piece.sketches is not None  # noqa: S101 -- as the caller knows
+        bounds: Vector = piece.sketches @ sketches[id(piece.basis)][query]
+        bounds[piece.gone[piece.gone < len(bounds)]] = -np.inf
+        return bounds
+
+    def products(self, queries: Matrix, *, sketched: bool) -> Iterator[tuple[int, Vector | None, Matrix]]:
+        """Of every row that has a sketch, or of every one that has none, piece by piece, the estimates.
+
+        With them come the position of the first and the errors. Where a row is gone the estimate is minus infinity.
+        """
+        spread = True
+        for piece, start, end in self._extents():
+            middle = piece.sketched
+            rows = slice(0, middle) if sketched else slice(middle, end - start)
+            if rows.start == rows.stop:
+                continue
+            columns = tuple(column[rows] for column in piece.columns)
+            began = perf_counter()
+            estimates = estimate(columns, queries, spread=spread)
+            # Where another thread or process has the other processors, BLAS waits 8 ms for them, every time.
+            spread = spread and perf_counter() - began < _STALLED
+            if len(piece.gone):
+                inside = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)]
+                estimates[:, inside - rows.start] = -np.inf
+            errors = (
+                None if self.exact else columns[1] if len(columns) > 1 else np.zeros(estimates.shape[1], np.float32)
+            )
+            yield start + rows.start, errors, estimates
+
+    def estimates(self, positions: Positions, query: Vector) -> Vector:
+        """Estimates of the rows at these rising positions."""
+        found = np.empty(len(positions), np.float32)
+        for piece, at, part in self._by_piece(positions):
+            if len(piece.columns) == 1 and len(at) > _GATHERED * len(piece.ids):
+                found[part] = (piece.columns[0] @ query)[at]
+            else:
+                found[part] = _picked(piece.columns, at, query)
+        return found
+
+    def errors(self, positions: Positions) -> Vector | None:
+        """How far the rows at these rising positions are from the vectors that they stand for; `None` if none is."""
+        if self.exact:
+            return None
+        found = np.zeros(len(positions), np.float32)
+        for piece, at, part in self._by_piece(positions):
+            if len(piece.columns) > 1:
+                found[part] = piece.columns[1][at]
+        return found
+
+    def ids(self, positions: Positions) -> npt.NDArray[np.int64]:
+        """The ids of the rows at these rising positions."""
+        found = np.empty(len(positions), np.int64)
+        for piece, at, part in self._by_piece(positions):
+            found[part] = piece.ids[at]
+        return found
+
+    def rows(self, positions: Positions) -> Matrix:
+        """The rows at these rising positions, which are held in float32."""
+        parts = [piece.columns[0].take(at, axis=0) for piece, at, _ in self._by_piece(positions)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _extents(self) -> Iterator[tuple[Piece, int, int]]:
+        starts = self.starts.tolist()
+        return zip(self.pieces, starts[:-1], starts[1:], strict=True)
+
+    def _by_piece(self, positions: Positions) -> Iterator[tuple[Piece, Positions, slice]]:
+        """The pieces that hold some of these, where in each piece they are, and where among *positions*."""
+        if len(self.pieces) == 1:
+            yield self.pieces[0], positions, slice(0, len(positions))
+            return
+        cuts = np.searchsorted(positions, self.starts)
+        for number in np.flatnonzero(cuts[1:] > cuts[:-1]).tolist():
+            part = slice(int(cuts[number]), int(cuts[number + 1]))
+            yield self.pieces[number], positions[part] - self.starts[number], part
+
+
+def _picked(columns: Columns, at: Positions, query: Vector) -> Vector:
+    rows = columns[0].take(at, axis=0)
+    if rows.dtype == np.float32:
+        return np.asarray(rows @ query)
+    products = rows.astype(np.float32) @ query
+    return np.asarray(products * columns[2][at] if rows.dtype == np.int8 else products)
