@@ -116,7 +116,7 @@ def batch(shop: Workshop) -> Iterator[Row]:
                         lambda questions, products: _shape(products, (len(matrix), len(questions))),  # noqa: B023 -- the same
                     )
                 )
-                groups = [[shop.random.sample(asked, TOGETHER) for _ in range(5)] for _ in range(shop.rounds(3))]
+                groups = [[shop.random.sample(asked, TOGETHER) for _ in range(3)] for _ in range(shop.rounds(3))]
                 panel = Panel(contenders).run(groups)
                 for dtype in caches:
                     name = f"get_many of {TOGETHER}, {kind}, {count:,} x {dim}, {dtype}"
@@ -168,7 +168,7 @@ def nearest(shop: Workshop) -> Iterator[Row]:
             caches = _caches(shop, stack, dim, count)
             del caches["float16"]
             contenders = [_looking_up(dtype, cache, shop.stored) for dtype, cache in caches.items()]
-            panel = Panel([floor_contender(matrix), *contenders]).run(rounds_of(shop, asked, ENOUGH))
+            panel = Panel([floor_contender(matrix), *contenders]).run(rounds_of(shop, asked, ENOUGH // 3 + 1))
             for dtype in caches:
                 yield panel.row(f"lookup(k={NEAREST}), {count:,} x {dim}, {dtype}", dtype, floor=FLOOR)
 
