@@ -28,7 +28,8 @@ class Bar:
         if len(best) > self._k:
             best = np.partition(best, len(best) - self._k)[-self._k :]
         self._best = best
-        if len(best) == self._k:
+        # Not to -1: a product below scores as much as one that is there, for lengths are 1 only nearly.
+        if len(best) == self._k and best.min() > -1:
             self.value = max(self.value, float(best.min()))
 
 

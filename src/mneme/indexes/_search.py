@@ -144,8 +144,9 @@ class _Search:
         best = (
             np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[number]
         )
+        estimates = np.clip(self._view.estimates(best, self._query), np.float32(-1), np.float32(1))
         trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
-        trial.raise_to(self._view.estimates(best, self._query) - self._reaches(self._view.errors(best)))
+        trial.raise_to(estimates - self._reaches(self._view.errors(best)))
         self._bar.value = trial.value
         return not self._are_few_above(bounds)
 
