@@ -1,0 +1,58 @@
+"""Small numbers in place of the index's own, so that all that it does for many rows it does for few."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from mneme.indexes import _basis, _contents, _partition, _piece, _search, _view
+
+_WHERE = {
+    "FULL": (_piece, _partition),
+    "_SMALLEST": (_piece,),
+    "_FRESH": (_contents,),
+    "_ROWS_A_STEP": (_contents,),
+    "_WORTH_SKETCHES": (_partition,),
+    "_SAMPLE": (_partition,),
+    "_OUTGROWN": (_partition,),
+    "_SKETCHED_AT_ONCE": (_partition,),
+    "_BEHIND": (_partition,),
+    "_DIRECTIONS": (_basis,),
+    "_EXTRA": (_basis,),
+    "_ROWS_AT_ONCE": (_basis,),
+    "_PRODUCTS_AT_ONCE": (_search,),
+    "_FEW": (_search,),
+    "_GROWTH": (_search,),
+    "_PROBED": (_search,),
+    "_HOPELESS": (_search,),
+    "_SCORED_AT_ONCE": (_search,),
+    "_LARGE": (_search,),
+    "_GATHERED": (_view,),
+    "_STALLED": (_view,),
+}
+
+PIECES = {
+    "FULL": 16,
+    "_FRESH": 5,
+    "_WORTH_SKETCHES": 64,
+    "_SAMPLE": 12,
+    "_OUTGROWN": 3,
+    "_SKETCHED_AT_ONCE": 6,
+    "_BEHIND": 3,
+    "_DIRECTIONS": 3,
+    "_EXTRA": 2,
+    "_ROWS_AT_ONCE": 5,
+}
+"""Pieces of sixteen rows, sketched from a dozen on and learnt anew after three dozen."""
+
+SEARCH = {"_FEW": 4, "_GROWTH": 2, "_PROBED": 3, "_SCORED_AT_ONCE": 5}
+"""A search that goes round several times over a few dozen rows."""
+
+
+@contextmanager
+def small(**numbers):
+    """While inside, the numbers are these."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in numbers.items():
+            for module in _WHERE[name]:
+                patch.setattr(module, name, value)
+        yield
