@@ -213,7 +213,7 @@ def many_namespaces(shop: Workshop) -> Iterator[Row]:
                             shop.random.choices([pair for pair in chosen if pair[0] == 0], k=1_000),
                             shop.random.choices(chosen, k=1_000),
                         )
-                        for _ in range(shop.rounds(9))
+                        for _ in range(shop.rounds(5))
                     ],
                     check=_right_answers(vectors, queries, stored),
                     floor_check=_right_answers(vectors, queries, stored),

@@ -91,7 +91,7 @@ class Workshop:
     def questions(self, dim: int, count: int, threshold: float) -> Questions:
         """What to ask of so many rows, and what is right."""
         if (dim, count) not in self._questions:
-            some = HELD_OUT if count <= self.entries else HELD_OUT // 5
+            some = HELD_OUT if count <= self.entries else HELD_OUT // 10
             self._questions[dim, count] = questions(
                 self.rows_of(dim, count), self.asked[:some], self.asked_vectors(dim)[:some], threshold
             )
