@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
     from mneme.async_cache import AsyncSemanticCache
     from mneme.embedders.adapt import as_embedder
     from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
+    from mneme.indexes.hnsw import HnswIndex
 
 __all__ = [
     "AsyncEmbedder",
@@ -46,6 +47,7 @@ __all__ = [
     "Explanation",
     "Health",
     "Hit",
+    "HnswIndex",
     "Index",
     "IndexBackendUnavailableError",
     "InputTooLongError",
@@ -72,6 +74,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
 _LATER = {
     "AsyncSemanticCache": "mneme.async_cache",
+    "HnswIndex": "mneme.indexes.hnsw",
     "as_embedder": "mneme.embedders.adapt",
     "to_async_embedder": "mneme.embedders.bridge",
     "to_sync_embedder": "mneme.embedders.bridge",
