@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from mneme._engine.core import Core
@@ -13,7 +16,6 @@ from mneme._rules.options import make_options
 from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
-from mneme.errors import IndexBackendUnavailableError
 from mneme.indexes import ExactIndex
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, Store
 from mneme.stores import MemoryStore, SQLiteStore
@@ -53,12 +55,14 @@ def assemble(
         raise ValueError(f"stale_check_interval must be seconds, 0 or more, got {stale_check_interval!r}")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
-    make_index = _index_maker(index_backend, index_options)
+    held = _store(path, store)
+    index_path, own_options = _index_path(held, index_options)
+    make_index = _index_maker(index_backend, own_options)
     _check_embedder(embedder)
     return Core(
         options=checked,
         similarity_threshold=threshold,
-        store=runtime.store(_store(path, store)),
+        store=runtime.store(held),
         index=runtime.index(index_backend if make_index is None else make_index()),  # type: ignore[arg-type]  # an Index where nothing makes one
         make_index=None if make_index is None else lambda: runtime.index(make_index()),
         embedder=None if embedder is None else runtime.embedder(embedder),
@@ -66,6 +70,9 @@ def assemble(
         clock=WallClock() if clock is None else clock,
         events=Events(metrics_hook),
         hot_bytes=hot_bytes,
+        # A caller's own index is the caller's to save.
+        index_path=None if make_index is None else index_path,
+        new_mark=partial(secrets.token_hex, 16),
     )
 
 
@@ -85,20 +92,46 @@ def _has_the_verbs_of_a_store(candidate: object) -> bool:
     return isinstance(candidate, Store)  # so is an AsyncStore: its verbs have the same names
 
 
+def _index_path(
+    store: Store | AsyncStore, options: Mapping[str, Any] | None
+) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Where the index is saved, and the options without that."""
+    if options is None or "path" not in options:
+        return f"{store.path}-index" if isinstance(store, SQLiteStore) else None, options
+    path = options["path"]
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"the index option 'path' must be a path, or None not to save it, not {type(path).__name__}")
+    rest = {name: value for name, value in options.items() if name != "path"}
+    return None if path is None else str(Path(path).absolute()), rest or None
+
+
 def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Callable[[], Index] | None:
     if backend in ("auto", "numpy"):
         if options:
-            raise TypeError(f"the numpy index has no option {min(options)!r}; it has none")
+            raise TypeError(f"the numpy index has no option {min(options)!r}; it has 'path'")
         return ExactIndex
     if backend == "hnsw":
-        raise IndexBackendUnavailableError("index_backend 'hnsw' is not part of this release; use 'auto' or 'numpy'")
+        return _hnsw_maker(options or {})
     if isinstance(backend, str):
         raise ValueError(  # noqa: TRY004 -- a string is the right type
-            f"index_backend must be 'auto', 'numpy' or an Index, got {backend!r}"
+            f"index_backend must be 'auto', 'numpy', 'hnsw' or an Index, got {backend!r}"
         )
     if not isinstance(backend, Index):
         raise TypeError(f"index_backend must have the verbs of mneme.Index, and {type(backend).__name__} has not")
     return None
+
+
+def _hnsw_maker(options: Mapping[str, Any]) -> Callable[[], Index]:
+    from mneme.indexes import HnswIndex  # noqa: PLC0415 -- loaded when used
+
+    # M, as the literature writes it, is what `HnswIndex` calls m.
+    known = ("M", *inspect.signature(HnswIndex).parameters)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"the hnsw index has no option {name!r}; it has {', '.join(known)}")
+    if "M" in options and "m" in options:
+        raise TypeError("index_options has both 'M' and 'm', which are the same")
+    return partial(HnswIndex, **{"m" if name == "M" else name: value for name, value in options.items()})
 
 
 def _check_embedder(embedder: object) -> None:

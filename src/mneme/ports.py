@@ -40,6 +40,7 @@ __all__ = [
     "Counters",
     "Embedder",
     "Index",
+    "MarkedStore",
     "Matches",
     "Matrix",
     "MetricsHook",
@@ -47,6 +48,7 @@ __all__ = [
     "Record",
     "Ref",
     "Removed",
+    "SavedIndex",
     "Selection",
     "Store",
     "StoreInfo",
@@ -191,6 +193,22 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class MarkedStore(Protocol):
+    """What a store may offer besides: to remember one short text, by which something made from it is known again.
+
+    A copy of the store that was made before the text was set has the earlier one, or none.
+    """
+
+    def marked(self) -> str | None:
+        """The text set last; `None` if none ever was."""
+        ...
+
+    def mark(self, text: str) -> None:
+        """Remember *text* in place of the one before. No sequence number is used up."""
+        ...
+
+
+@runtime_checkable
 class AsyncStore(Protocol):
     """A `Store` whose verbs are awaited. The promises are the same."""
 
@@ -267,6 +285,34 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Give the memory back. Again is harmless."""
+        ...
+
+
+@runtime_checkable
+class SavedIndex(Protocol):
+    """What an index may offer besides: a form of itself in a file, from which it opens without reading the vectors."""
+
+    def save(self, path: str, stamp: str) -> None:
+        """Write a file that holds what the index holds, and *stamp*, in place of the one at *path*, if any.
+
+        The file appears whole or not at all, and only its owner may read it.
+
+        Raises:
+            OSError: It could not be written. What was at *path* is still there.
+        """
+        ...
+
+    def load(self, path: str, dim: int, dtype: VectorDType) -> str:
+        """In place of `open`: hold what the file holds; the stamp it was saved with. Nothing is held if that fails.
+
+        What the file holds may be read and checked when it is first needed: then any verb may raise
+        `CorruptCacheError`, and the index must be opened and filled again.
+
+        Raises:
+            FileNotFoundError: There is no file.
+            OSError: It could not be read.
+            CorruptCacheError: It is damaged, is something else, or holds vectors of another dimension.
+        """
         ...
 
 

@@ -91,6 +91,8 @@ class Removed(NamedTuple):
     id: int
     key: bytes
     namespace: str
+    seq: int
+    """Of the deletion; those of one call follow one another."""
 
 
 HISTORY = 100_000

@@ -65,6 +65,8 @@ class Core:
         clock: Clock,
         events: Events,
         hot_bytes: int,
+        index_path: str | None = None,
+        new_mark: Callable[[], str],
     ) -> None:
         self.options = options
         self.threshold = similarity_threshold
@@ -89,10 +91,18 @@ class Core:
         """Everything was let go of."""
         self.counts: dict[str, int] = {}
         self.applied_seq = 0
+        """Up to which change of the store memory mirrors it."""
+        self.index_path = index_path
+        """Where the index is saved; `None` if nowhere."""
+        self.new_mark = new_mark
+        """Makes a text that was never made before."""
+        self.saved_seq: int | None = None
+        """Up to which change the saved index goes; `None` if there is none that is any good."""
         self.dirty = False
         """A write was interrupted between store and memory: memory must catch up before it is believed."""
         # With these defaults an entry that was valid and confident when it became hot still is.
         self._hot_needs_no_verdict = options.validator is default_validator and options.confidence_fn is None
+        self._others_write = False
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
 
@@ -105,6 +115,19 @@ class Core:
     def check_open(self) -> None:
         if self.closed:
             raise CacheClosedError("the cache is closed; open a new one")
+
+    def changed(self, first: int, last: int) -> None:
+        """Memory follows a change of its own, of these sequence numbers. It catches up with what others wrote between.
+
+        The caller holds `writer`.
+        """
+        if first == self.applied_seq + 1:
+            self.applied_seq = last
+        elif last > self.applied_seq:
+            if not self._others_write:
+                self._others_write = True
+                logger.warning("another process or cache writes to the same store; what it writes is seen late")
+            self.mark_dirty()
 
     def mark_dirty(self) -> None:
         """Memory can no longer be trusted to mirror the store."""

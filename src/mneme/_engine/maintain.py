@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mneme._engine import removal, sync, usage
+from mneme._engine import removal, saved, sync, usage
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
@@ -27,14 +27,19 @@ async def _open(core: Core) -> None:
     fingerprint, dim = _identity(core)
     try:
         info = await core.store.open(fingerprint, dim)
-        await sync.fill_index(core, core.index, core.options.vector_dtype)
         core.usage.load(await core.store.summary())
-        await sync.load_counts(core)
+        if await saved.load(core, info.seq):
+            core.mark_dirty()
+            await sync.catch_up(core)
+        else:
+            await sync.fill_index(core, core.index, core.options.vector_dtype)
+            await sync.load_counts(core)
+            core.applied_seq = info.seq
+            await saved.save(core)
     except BaseException:
         core.closed = core.released = True  # a store that was closed cannot be opened again
         await _let_go(core)
         raise
-    core.applied_seq = info.seq
     core.info = info
 
 
@@ -69,6 +74,7 @@ async def _close(core: Core) -> StoreBackendError | None:
     try:
         if core.info is not None:
             await usage.flush(core)
+            await saved.save(core)
     except StoreBackendError as error:
         return error
     finally:
@@ -190,6 +196,7 @@ async def compact_store(core: Core) -> int:
 
 async def _compact(core: Core) -> int:
     await usage.flush(core)
+    await saved.save(core, always=True)
     return await core.store.compact()
 
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mneme._engine import sync
 from mneme._engine.core import Core
 from mneme._rules.similarity import score
+from mneme.errors import CorruptCacheError
 from mneme.ports import Matches, Matrix, Record, Vector
 
 ANY = -2.0
@@ -34,7 +36,12 @@ async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float
 
     Entries that left the store since they were indexed are passed over: the store is the truth.
     """
-    found = await core.index.search(partition, queries, floor=floor, k=k)
+    index = core.index
+    try:
+        found = await index.search(partition, queries, floor=floor, k=k)
+    except CorruptCacheError as error:
+        await sync.replace_damaged(core, index, error)
+        found = await core.index.search(partition, queries, floor=floor, k=k)
     ids = sorted({entry_id for matches in found for entry_id in matches.ids.tolist()})
     inexact = any(matches.errors is not None for matches in found)
     records = await core.store.read(ids, vectors=inexact) if ids else []

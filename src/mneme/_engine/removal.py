@@ -29,7 +29,9 @@ async def _remove(core: Core, selection: Selection) -> list[Removed]:
         ids = [one.id for one in removed]
         core.hot.discard(ids)
         if core.embedder is not None and ids:
-            await core.index.remove(ids)
+            await sync.change_index(core, lambda index: index.remove(ids))
+        if removed:
+            core.changed(removed[0].seq, removed[-1].seq)
         for namespace, count in Counter(one.namespace for one in removed).items():
             core.counts[namespace] = core.counts.get(namespace, 0) - count
     except BaseException as error:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from mneme._engine.core import Core
+from mneme.errors import CorruptCacheError
 from mneme.ports import AsyncIndex, Matrix, Record, VectorDType
+
+logger = logging.getLogger("mneme")
 
 BLOCK = 4096
 """Vectors read at a time when an index is filled: large enough for speed, small enough for memory."""
@@ -54,16 +59,35 @@ async def index_records(
     if len(vectors) == len(records):
         numbers, partitions = ids, [record.partition for record in records]
     else:
-        await core.index.remove([n for record, n in zip(records, ids, strict=True) if record.vector is None])
+        bare = [n for record, n in zip(records, ids, strict=True) if record.vector is None]
+        await change_index(core, lambda index: index.remove(bare))
         numbers = [n for record, n in zip(records, ids, strict=True) if record.vector is not None]
         partitions = [record.partition for record in records if record.vector is not None]
-    if matrix is not None:
-        await core.index.add(numbers, partitions, matrix)
-    elif len(vectors) == 1:
-        await core.index.add(numbers, partitions, vectors[0][None])
-    elif vectors:
+    if matrix is None and len(vectors) == 1:
+        matrix = vectors[0][None]
+    elif matrix is None and vectors:
         # Not np.stack, which takes ten times as long for many short rows.
-        await core.index.add(numbers, partitions, np.concatenate(vectors).reshape(len(vectors), -1))
+        matrix = np.concatenate(vectors).reshape(len(vectors), -1)
+    if matrix is not None:
+        rows = matrix
+        await change_index(core, lambda index: index.add(numbers, partitions, rows))
+
+
+async def change_index(core: Core, change: Callable[[AsyncIndex], Awaitable[object]]) -> None:
+    """Make the index follow what the store has done already. The caller holds `writer`."""
+    try:
+        await change(core.index)
+    except CorruptCacheError as error:  # in the file that it was loaded from
+        logger.warning("%s; all vectors are read from the store", error)
+        await refill_index(core, core.index.dtype)
+
+
+async def replace_damaged(core: Core, index: AsyncIndex, error: CorruptCacheError) -> None:
+    """Read the vectors anew, if nobody has done so since *index* was found to be damaged."""
+    async with core.writer:
+        if core.index is index:
+            logger.warning("%s; all vectors are read from the store", error)
+            await core.runtime.finish(refill_index(core, index.dtype))
 
 
 async def catch_up_if_dirty(core: Core) -> None:
@@ -85,13 +109,17 @@ async def catch_up(core: Core) -> None:
         alive = [change.id for change in changes if not change.deleted]
         records = await core.store.read(alive, vectors=True)
         if core.embedder is not None:
-            await core.index.remove(gone)
+            await change_index(core, partial(_remove, gone))
         found = [record for record in records if record is not None]
         await index_records(core, found, [record.id for record in found])
         core.hot.discard([*gone, *alive])
         core.applied_seq = changes[-1].seq
     await load_counts(core)
     core.dirty = False
+
+
+async def _remove(ids: Sequence[int], index: AsyncIndex) -> None:
+    await index.remove(ids)
 
 
 async def _start_over(core: Core) -> None:
@@ -122,3 +150,4 @@ async def refill_index(core: Core, dtype: VectorDType) -> None:
             await index.close()
         raise
     core.index = index
+    core.saved_seq = None

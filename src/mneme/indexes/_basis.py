@@ -43,7 +43,8 @@ class Basis:
         self._directions = np.ascontiguousarray(directions, np.float32)
         dim, h = self._directions.shape
         exact = self._directions.astype(np.float64)
-        eta = float(np.linalg.norm(exact.T @ exact - np.eye(h), 2))
+        # Not by BLAS, which may wait for busy processors while a file opens. No less than the spectral norm.
+        eta = float(np.linalg.norm(np.einsum("ij,ik->jk", exact, exact) - np.eye(h)))
         delta = h**0.5 * (dim + 2) * _UNIT
         self._slack = 2 * delta + eta + (dim + 16) * _UNIT
         self.margin = 1.01 * (2 * delta + eta + (h + 7) * _UNIT)

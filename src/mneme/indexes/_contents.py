@@ -16,6 +16,7 @@ import numpy as np
 from mneme.indexes._partition import Fresh, Partition
 from mneme.indexes._piece import GrowingPiece, Piece
 from mneme.indexes._quantise import encode
+from mneme.indexes._saved import SavedPartition
 from mneme.indexes._search import nothing, search
 from mneme.indexes._vectors import check_vectors
 from mneme.ports import Matches, Matrix, VectorDType
@@ -34,7 +35,7 @@ class Contents:
     """What is held between `open` and `close`. A verb works on one of them from beginning to end."""
 
     def __init__(self, dim: int, dtype: VectorDType) -> None:
-        self._dim = dim
+        self.dim = dim
         self._dtype: VectorDType = dtype
         self._changing = Lock()
         # BLAS spreads a large product over all processors by itself, and its threads spin while they wait: eight
@@ -46,11 +47,13 @@ class Contents:
         self._pieces: dict[int, GrowingPiece] = {}
         self._places: dict[int, int] = {}
         """The number of the piece that holds an id: one int object for all of its ids, none of its own for each."""
+        self._unplaced: list[GrowingPiece] = []
+        """Pieces whose ids are not in it yet."""
         self._fresh: dict[int, bytes] = {}
         """Ids that wait in the snapshots of their partitions."""
 
     def add(self, ids: Sequence[int], partitions: Sequence[bytes], vectors: Matrix) -> None:
-        check_vectors(vectors, self._dim, "vectors")
+        check_vectors(vectors, self.dim, "vectors")
         numbers = np.fromiter(map(operator.index, ids), np.int64)
         if not len(numbers) == len(partitions) == len(vectors):
             raise ValueError(
@@ -79,11 +82,12 @@ class Contents:
         A `put` does little else with an index, and one row costs nearly as much to add as a hundred.
         """
         with self._changing:
+            self._place()
             if number in self._places or number in self._fresh or not isinstance(key, bytes):
                 return False
             partition = self._partitions.get(key)
             if partition is None:
-                partition = self._partitions[key] = Partition(key, self._dim)
+                partition = self._partitions[key] = Partition(key, self.dim)
             partition.publish((*partition.snapshot.fresh, (number, vectors[0].copy())))
             self._fresh[number] = key
             if len(self._fresh) >= _FRESH:
@@ -116,7 +120,30 @@ class Contents:
 
     def size(self) -> int:
         with self._changing:
-            return len(self._places) + len(self._fresh)
+            return len(self._places) + len(self._fresh) + sum(map(len, self._unplaced))
+
+    def to_save(self) -> list[SavedPartition]:
+        """What a file is made of: it goes on being what it is, whatever changes meanwhile."""
+        with self._changing:
+            self._add_fresh()
+            for partition in self._partitions.values():
+                partition.catch_up_on_chores()
+            return [SavedPartition(key, held.snapshot.pieces) for key, held in self._partitions.items()]
+
+    def restore(self, saved: Iterable[SavedPartition]) -> None:
+        """Hold what a file holds, where nothing is held yet."""
+        for key, pieces in saved:
+            restored = [GrowingPiece.sealed(next(self._numbers), key, piece) for piece in pieces]
+            self._partitions[key] = Partition.restored(key, self.dim, restored)
+            self._pieces.update((piece.number, piece) for piece in restored)
+            self._unplaced += restored
+
+    def _place(self) -> None:
+        """Enter the ids of a file into the table: not before a change needs them. The caller holds the lock."""
+        while self._unplaced:
+            piece = self._unplaced[-1]
+            self._places.update(dict.fromkeys(piece.ids_from(0), piece.number))
+            self._unplaced.pop()
 
     def memory_bytes(self) -> int:
         with self._changing:
@@ -126,7 +153,7 @@ class Contents:
             return arrays + table + len(self._partitions) * _PARTITION_BYTES
 
     def search(self, key: bytes, queries: Matrix, floor: float, k: int) -> list[Matches]:
-        check_vectors(queries, self._dim, "queries")
+        check_vectors(queries, self.dim, "queries")
         if operator.index(k) < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         if math.isnan(floor):
@@ -164,6 +191,7 @@ class Contents:
     def _held_among(self, ids: Iterable[int]) -> dict[GrowingPiece, list[int]]:
         """Those that are held, each once, by piece."""
         held: dict[GrowingPiece, list[int]] = {}
+        self._place()
         if self._places:
             for number in dict.fromkeys(ids):
                 place = self._places.get(number)
@@ -180,7 +208,7 @@ class Contents:
         A search sees all of it in its partition, or nothing; if it fails, nothing ever was. The caller holds the lock.
         """
         names = {*keys, *(piece.partition for piece in held)}
-        touched = {name: self._partitions.get(name) or Partition(name, self._dim) for name in names}
+        touched = {name: self._partitions.get(name) or Partition(name, self.dim) for name in names}
         before = {name: partition.checkpoint() for name, partition in touched.items()}
         try:
             for name, partition in touched.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -103,6 +103,26 @@ class Partition:
         self.pieces = list(checkpoint.lengths)
         for piece, now in zip(self.pieces, then, strict=True):
             piece.now = now
+
+    @classmethod
+    def restored(cls, key: bytes, dim: int, pieces: Sequence[GrowingPiece]) -> Partition:
+        """A partition that holds nothing but these pieces."""
+        made = cls(key, dim)
+        made.pieces = list(pieces)
+        made.rows = made._added = sum(piece.alive for piece in pieces)
+        made._basis = next((piece.now.basis for piece in pieces if piece.now.basis is not None), None)
+        made._learnt_at = made._added if made._basis is not None else 0
+        made.publish()
+        return made
+
+    def catch_up_on_chores(self) -> None:
+        """Do all there is to do, and sketch even the rows that might wait."""
+        while not self.settled:
+            self.do_chores(16)
+        for piece in self.pieces:
+            if self._basis is not None and piece.now.basis is self._basis and piece.now.sketched < len(piece):
+                piece.sketch(self._basis, piece.now.sketched, FULL)
+        self.publish()
 
     def do_chores(self, steps: int) -> None:
         """A part of what there is to do, in steps of a millisecond or two. Without memory for it, it stays undone."""

@@ -8,7 +8,7 @@ piece is written anew.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from mneme.indexes._basis import Basis
 from mneme.indexes._quantise import Columns, decode
 from mneme.ports import Matrix
 
-__all__ = ["FULL", "GrowingPiece", "Piece", "Positions"]
+__all__ = ["FULL", "Checkable", "GrowingPiece", "Piece", "Positions", "Unchecked"]
 
 # Roads not taken. One array a partition, grown by half: adding a row to a million copies them all. Filling the gap of
 # a removed row from the end: a search under way would have to be waited for, or to be repeated.
@@ -28,6 +28,19 @@ FULL = 4096
 _SMALLEST = 4  # rows
 
 Positions = npt.NDArray[np.intp]
+
+
+class Checkable(Protocol):
+    """Something that can tell whether it is what it was."""
+
+    def check(self) -> None: ...
+
+
+class Unchecked(NamedTuple):
+    """What a piece from a file consists of."""
+
+    rows: Sequence[Checkable]
+    sketches: Sequence[Checkable]
 
 
 class Piece(NamedTuple):
@@ -41,6 +54,20 @@ class Piece(NamedTuple):
     """What the sketches were made with."""
     gone: Positions
     """Where rows were removed."""
+    unchecked: Unchecked | None = None
+    """What is to be checked before it is believed, as it comes from a file."""
+
+    def check_rows(self) -> None:
+        """Before ids or columns are read: raises `CorruptCacheError` if they are not what was saved."""
+        if self.unchecked is not None:
+            for section in self.unchecked.rows:
+                section.check()
+
+    def check_sketches(self) -> None:
+        """The same before sketches are read."""
+        if self.unchecked is not None:
+            for section in self.unchecked.sketches:
+                section.check()
 
     @property
     def sketched(self) -> int:
@@ -77,6 +104,8 @@ class GrowingPiece:
         """What is left in some pieces, which resemble one another, written anew."""
         made = cls(number, pieces[0].partition, pieces[0].now.columns)
         for piece in pieces:
+            piece.now.check_rows()
+            piece.now.check_sketches()
             kept = np.ones(len(piece), np.bool_)
             kept[piece.now.gone] = False
             made.extend(piece.now.ids[kept], tuple(column[kept] for column in piece.now.columns))
@@ -127,6 +156,7 @@ class GrowingPiece:
 
     def ids_from(self, start: int) -> list[int]:
         """The ids of the rows from this position on, of which none is gone."""
+        self.now.check_rows()
         ids: list[int] = self.now.ids[start:].tolist()
         return ids
 
@@ -147,6 +177,7 @@ class GrowingPiece:
 
     def sketch(self, basis: Basis, start: int, count: int) -> None:
         """Put in the sketches of so many rows from *start* on; those before are of the same basis."""
+        self.now.check_rows()
         columns = tuple(column[start : start + count] for column in self.now.columns)
         made = basis.sketch(decode(columns), 0.0 if len(columns) == 1 else columns[1])
         capacity = max(len(self), len(self._arrays[0]))

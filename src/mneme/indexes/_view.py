@@ -60,6 +60,7 @@ class View:
             if piece.sketches is None:
                 bounds[:, start:end] = -np.inf
                 continue
+            piece.check_sketches()
             middle = start + len(piece.sketches)
             mine = sketches[id(piece.basis)][chosen]
             if len(chosen) == 1:
@@ -74,6 +75,7 @@ class View:
     def bounds_in(self, number: int, sketches: dict[int, Matrix], query: int) -> Vector:
         """The same for the sketched rows of one piece and one query."""
         piece = self.pieces[number]
+        piece.check_sketches()
         assert piece.sketches is not None  # noqa: S101 -- as the caller knows
         bounds: Vector = piece.sketches @ sketches[id(piece.basis)][query]
         bounds[piece.gone[piece.gone < len(bounds)]] = -np.inf
@@ -90,6 +92,7 @@ class View:
             rows = slice(0, middle) if sketched else slice(middle, end - start)
             if rows.start == rows.stop:
                 continue
+            piece.check_rows()
             columns = tuple(column[rows] for column in piece.columns)
             began = perf_counter()
             estimates = estimate(columns, queries, spread=spread)
@@ -142,11 +145,13 @@ class View:
     def _by_piece(self, positions: Positions) -> Iterator[tuple[Piece, Positions, slice]]:
         """The pieces that hold some of these, where in each piece they are, and where among *positions*."""
         if len(self.pieces) == 1:
+            self.pieces[0].check_rows()
             yield self.pieces[0], positions, slice(0, len(positions))
             return
         cuts = np.searchsorted(positions, self.starts)
         for number in np.flatnonzero(cuts[1:] > cuts[:-1]).tolist():
             part = slice(int(cuts[number]), int(cuts[number + 1]))
+            self.pieces[number].check_rows()
             yield self.pieces[number], positions[part] - self.starts[number], part
 
 

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 
 from mneme.errors import CacheClosedError
+from mneme.indexes import _saved
 from mneme.indexes._contents import Contents
 from mneme.indexes._quantise import checked_dtype
 from mneme.ports import Matches, Matrix, VectorDType
@@ -54,6 +55,39 @@ class ExactIndex:
             raise ValueError(f"dim must be at least 1, not {dim}")
         self._dtype = checked_dtype(dtype)
         self._contents = Contents(dim, self._dtype)
+
+    def save(self, path: str, stamp: str) -> None:
+        """Write a file from which an index of this kind opens without reading the vectors; the *stamp* comes back then.
+
+        The file holds int8 rows whatever the dtype. It appears whole or not at all, in place of the one at *path*, and
+        only its owner may read it. Changes wait for a part of the time, searches do not.
+
+        Raises:
+            OSError: It could not be written. What was at *path* is still there.
+        """
+        contents = self._opened()
+        _saved.write(path, stamp, contents.dim, contents.to_save())
+
+    def load(self, path: str, dim: int, dtype: VectorDType) -> str:
+        """In place of `open`: hold what the file holds; the stamp it was saved with. Nothing is held if that fails.
+
+        The file is read and checked where and when something in it is needed; if it turns out to be damaged, whatever
+        needed it raises `CorruptCacheError`, and the index must be opened and filled anew. Rows that are added are held
+        in *dtype*, those of the file stay in the file, as int8: so their similarities come with errors.
+
+        Raises:
+            FileNotFoundError, OSError: There is no file, or it cannot be read.
+            CorruptCacheError: It is damaged, is something else, or holds vectors of another dimension.
+        """
+        self.open(dim, dtype)
+        contents = self._opened()
+        try:
+            stamp, partitions = _saved.read(path, dim)
+            contents.restore(partitions)
+        except BaseException:
+            self.open(dim, dtype)
+            raise
+        return stamp
 
     def add(self, ids: Sequence[int], partitions: Sequence[bytes], vectors: Matrix) -> None:
         """Hold these unit vectors; an id already held is replaced. Of an id given twice the last counts.

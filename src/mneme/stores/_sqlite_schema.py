@@ -89,7 +89,9 @@ _VERSION_1 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = ("ALTER TABLE meta ADD COLUMN mark TEXT",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """The statements of each version, in order; a file's version is how many of them it has had."""
 
 TABLES = frozenset({"meta", "namespaces", "partitions", "entries", "facts", "vectors", "tags", "tombstones"})

@@ -27,6 +27,8 @@ __all__ = [
     "INSERT_TAG",
     "INSERT_TOMBSTONE",
     "INSERT_VECTOR",
+    "MARK",
+    "MARKED",
     "META",
     "MOVED",
     "NAMESPACES",
@@ -78,6 +80,8 @@ IDS_OF_KEYS = f"SELECT id FROM entries WHERE key IN ({_MARKS})"  # noqa: S608 - 
 IDS_OF_TAGS = f"SELECT entry_id FROM tags WHERE tag IN ({_MARKS})"  # noqa: S608 - constants
 
 META = "SELECT fingerprint, dim FROM meta"
+MARKED = "SELECT mark FROM meta"
+MARK = "UPDATE meta SET mark = ?"
 BIND = "UPDATE meta SET fingerprint = ?, dim = ? WHERE fingerprint IS NULL"
 
 # Every number ever used is the id of an entry, the seq of a replaced one, or the seq of a tombstone.

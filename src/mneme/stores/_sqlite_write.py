@@ -125,7 +125,10 @@ def delete_selected(connection: sqlite3.Connection, places: Places, selection: S
     horizon = seq + len(rows) - HISTORY
     if horizon > 0 and connection.execute(sql.FORGET, (horizon,)).rowcount:
         connection.execute(sql.SET_FORGOTTEN, (horizon,))
-    return [Removed(entry_id, key, places.get(connection, number).namespace) for entry_id, key, number in rows]
+    return [
+        Removed(entry_id, key, places.get(connection, partition_id).namespace, number)
+        for number, (entry_id, key, partition_id) in enumerate(rows, seq + 1)
+    ]
 
 
 def add_usage(connection: sqlite3.Connection, usage: Usage) -> None:

@@ -87,13 +87,15 @@ class MemoryStore:
             if selection.least_recent is not None:
                 chosen.sort(key=lambda record: (record.accessed_at, record.id))
                 chosen = sorted(chosen[: max(selection.least_recent, 0)], key=lambda record: record.id)
+            removed = []
             for record in chosen:
                 del self._entries[record.id], self._ids[record.key]
                 self._seq += 1
                 self._deleted.append(Change(self._seq, record.id, record.key, deleted=True))
+                removed.append(Removed(record.id, record.key, record.namespace, self._seq))
             while self._deleted and self._deleted[0].seq <= self._seq - HISTORY:
                 self._forgotten = self._deleted.popleft().seq
-            return [Removed(record.id, record.key, record.namespace) for record in chosen]
+            return removed
 
     def record(self, usage: Usage) -> None:
         with self._lock:

@@ -211,6 +211,13 @@ class SQLiteStore:
                 raise self._meaning_of(error) from error
             return max(before - self._bytes(), 0)
 
+    def marked(self) -> str | None:
+        found: str | None = self._look(lambda connection: connection.execute(sql.MARKED).fetchone()[0])
+        return found
+
+    def mark(self, text: str) -> None:
+        self._change(lambda connection: connection.execute(sql.MARK, (text,)))
+
     def close(self) -> None:
         self._closed = True
         self._readers.close(self._busy_timeout + 1.0)

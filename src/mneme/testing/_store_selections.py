@@ -62,8 +62,11 @@ class StoreSelections(StoreSuite):
         ids = self.fill(store)
         before = {each.id: each for each in store.scan(Selection())}
         removed = store.delete(selection)
+        first = max(each.seq for each in before.values()) + 1
+        assert sorted(each.seq for each in removed) == list(range(first, first + len(expected)))
         assert sorted(removed) == [
-            Removed(ids[letter], before[ids[letter]].key, before[ids[letter]].namespace) for letter in expected
+            Removed(ids[letter], before[ids[letter]].key, before[ids[letter]].namespace, each.seq)
+            for letter, each in zip(expected, sorted(removed), strict=True)
         ]
         assert ids_of(store.scan(Selection())) == [ids[letter] for letter in ids if letter not in expected]
         assert not set(store.vectors().ids.tolist()) & {each.id for each in removed}

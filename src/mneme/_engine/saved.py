@@ -1,0 +1,91 @@
+"""The saved form of the index: opening from it in place of reading every vector, and writing it.
+
+It is never trusted further than this. It carries a mark that the store was given at the same moment, so that one of
+another store, or of an earlier or later copy of this one, is known; and the sequence number up to which it goes, so
+that what happened since is caught up with. If anything about it is wrong, the vectors are read as if it were not there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, cast
+
+from mneme._engine.core import Core
+from mneme.errors import CorruptCacheError, StoreBackendError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _MarkedStore(Protocol):
+        async def marked(self) -> str | None: ...
+        async def mark(self, text: str) -> None: ...
+
+    class _SavedIndex(Protocol):
+        async def save(self, path: str, stamp: str) -> None: ...
+        async def load(self, path: str, dim: int, dtype: str) -> str: ...
+
+
+logger = logging.getLogger("mneme")
+
+_WORTH_SAVING = 4096
+"""Vectors that take longer to read than a file takes to open."""
+_FEW = 50
+"""So many changes for each vector of the index are caught up with sooner than the index is written."""
+
+
+def _ports(core: Core) -> tuple[_MarkedStore, _SavedIndex, str] | None:
+    """The store, the index and the path, if both of them can do what it takes."""
+    can = all(hasattr(core.store, verb) for verb in ("marked", "mark"))
+    can = can and all(hasattr(core.index, verb) for verb in ("save", "load"))
+    if core.index_path is None or core.embedder is None or not can:
+        return None
+    return cast("_MarkedStore", core.store), cast("_SavedIndex", core.index), core.index_path
+
+
+async def load(core: Core, seq: int) -> bool:
+    """Open the index from its file, where that is worth while and the file is of this store; whether it was.
+
+    *seq* is the store's latest sequence number. What happened after `applied_seq` is still to be caught up with.
+    """
+    ports = _ports(core)
+    mark = None if ports is None else await ports[0].marked()
+    if ports is None or mark is None or core.embedder is None:
+        return False
+    _, index, path = ports
+    try:
+        stamp = json.loads(await index.load(path, core.embedder.dim, core.options.vector_dtype))
+        reaches = int(stamp["seq"])
+        if stamp["mark"] != mark or reaches > seq:
+            raise CorruptCacheError("it is of another store, or of another state of it")  # noqa: TRY301 -- told of below
+    except (OSError, CorruptCacheError, ValueError, KeyError, TypeError) as error:
+        logger.warning("the saved index %r cannot be used (%s); all vectors are read from the store", path, error)
+        return False
+    if (seq - reaches) * 4 > await core.index.size():
+        return False  # one block after another is sooner read than so many changes
+    core.applied_seq = core.saved_seq = reaches
+    return True
+
+
+async def save(core: Core, *, always: bool = False) -> None:
+    """Write the saved form if enough has changed, or *always* if anything has. The caller holds `writer`.
+
+    A failure is logged: everything is in the store.
+    """
+    ports = _ports(core)
+    if ports is None or core.dirty:
+        return
+    store, index, path = ports
+    size = await core.index.size()
+    if size < _WORTH_SAVING:
+        return
+    if core.saved_seq is not None and core.applied_seq - core.saved_seq < (1 if always else size // _FEW):
+        return
+    mark = core.new_mark()
+    try:
+        await index.save(path, json.dumps({"mark": mark, "seq": core.applied_seq}))
+        await store.mark(mark)
+    except (OSError, CorruptCacheError, StoreBackendError) as error:
+        logger.warning("the index could not be saved in %r (%s); opening will take longer", path, error)
+    else:
+        core.saved_seq = core.applied_seq
