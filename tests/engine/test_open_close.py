@@ -63,7 +63,7 @@ def test_a_cache_that_cannot_be_opened_leaves_nothing_open(face, error, after, c
             raised = caught
         faults.lift()
         if not faults.fired:
-            assert faults.calls[:2] == ["store.open", "index.open"]
+            assert faults.calls[:3] == ["store.open", "store.summary", "index.open"]
             cache.close()
             break
         assert raised is error
