@@ -14,7 +14,6 @@ from mneme import (
     CacheClosedError,
     CorruptCacheError,
     EmbedderMismatchError,
-    IndexBackendUnavailableError,
     MemoryStore,
     QuantizationError,
     SchemaMigrationError,

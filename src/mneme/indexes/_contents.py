@@ -88,7 +88,7 @@ class Contents:
             partition = self._partitions.get(key)
             if partition is None:
                 partition = self._partitions[key] = Partition(key, self.dim)
-            partition.publish((*partition.snapshot.fresh, (number, vectors[0].copy())))
+            partition.wait_with((*partition.snapshot.fresh, (number, vectors[0].copy())))
             self._fresh[number] = key
             if len(self._fresh) >= _FRESH:
                 self._add_fresh()

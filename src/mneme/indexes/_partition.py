@@ -92,6 +92,10 @@ class Partition:
         self.snapshot = Snapshot(pieces, self.snapshot.fresh if fresh is None else fresh)
         self.settled = not self._is_due()
 
+    def wait_with(self, fresh: Fresh) -> None:
+        """Let searches see these rows, which wait to be added. Nothing else has changed."""
+        self.snapshot = Snapshot(self.snapshot.pieces, fresh)
+
     def checkpoint(self) -> Checkpoint:
         """What `roll_back` needs to return to the present."""
         lengths = {piece: len(piece) for piece in self.pieces}
