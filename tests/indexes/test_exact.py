@@ -1,12 +1,15 @@
 """What is special to the exact index: its memory, its snapshots, and numbers that do not depend on the batch."""
 
+import contextlib
+import itertools
 import threading
 
 import numpy as np
 import pytest
 
-from mneme.indexes import ExactIndex, _contents, _quantise, _scan
-from mneme.indexes._partition import Partition
+from mneme.indexes import ExactIndex, _quantise, _search
+from mneme.indexes._piece import FULL, GrowingPiece
+from mneme.indexes._view import View
 
 
 def _units(count, dim, seed=0):
@@ -37,11 +40,30 @@ def _found(index, partition, query, k=10**6):
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
+def _copies(monkeypatch):
+    """How many rows every copy of arrays moves, from here on."""
+    copied = []
+    resize, joined = GrowingPiece._resize, GrowingPiece.joined.__func__
+
+    def watched(piece, capacity):
+        copied.append(len(piece))
+        resize(piece, capacity)
+
+    def watched_joined(cls, number, pieces):
+        copied.append(sum(piece.alive for piece in pieces))
+        return joined(cls, number, pieces)
+
+    monkeypatch.setattr(GrowingPiece, "_resize", watched)
+    monkeypatch.setattr(GrowingPiece, "joined", classmethod(watched_joined))
+    return copied
+
+
 @pytest.mark.parametrize(("dtype", "row_bytes"), [("float32", 4 * 96 + 8), ("float16", 2 * 96 + 12), ("int8", 96 + 16)])
 def test_a_bulk_load_takes_what_its_rows_take(opened, dtype, row_bytes):
     index = opened(96, dtype)
     index.add(range(5000), [b"p"] * 5000, _units(5000, 96))
-    assert index._contents._partitions[b"p"].nbytes == 5000 * row_bytes
+    held = sum(piece.nbytes for piece in index._contents._partitions[b"p"].pieces)
+    assert held == 5000 * row_bytes
     assert 5000 * row_bytes < index.memory_bytes() < 5000 * (row_bytes + 250)
 
 
@@ -63,6 +85,7 @@ def test_an_emptied_partition_disappears_and_may_come_back(opened):
     index.remove([1])
     assert list(index._contents._partitions) == [b"b"]
     index.add([2], [b"a"], _units(1, 3))
+    _found(index, b"a", _units(1, 3))
     assert list(index._contents._partitions) == [b"a"]
     assert list(_found(index, b"a", _units(1, 3))) == [2]
 
@@ -73,93 +96,96 @@ def test_a_thousand_partitions_of_a_hundred_rows_take_what_they_hold(opened):
     rows = _units(1000, 16)
     for turn in range(100):  # one row each at a time: every partition grows by itself
         index.add(range(turn * 1000, turn * 1000 + 1000), names, rows)
-    held = sum(partition.nbytes for partition in index._contents._partitions.values())
+    held = sum(piece.nbytes for piece in index._contents._pieces.values())
     assert held <= 1.5 * 100_000 * (16 * 4 + 8)
+    assert len(index._contents._pieces) == 1000
     assert len(_found(index, names[7], rows[0])) == 100
 
 
-def test_growing_row_by_row_copies_each_row_three_times_at_the_most(monkeypatch):
-    copied = []
-    resize = Partition._resize
-    monkeypatch.setattr(Partition, "_resize", lambda self, size: (copied.append(len(self)), resize(self, size)))
-    rows = _units(1, 2)
-    partition = Partition((rows,))
-    for number in range(5000):
-        partition.extend(np.array([number]), (rows,))
-    assert sum(copied) <= 3 * 5000
-    assert partition.capacity <= 1.5 * 5000
+def test_a_partition_that_grows_row_by_row_copies_each_row_twice_and_never_many_at_once(opened, monkeypatch):
+    copied = _copies(monkeypatch)
+    index = opened(2)
+    row = _units(1, 2)
+    for number in range(5 * FULL):
+        index.add([number], [b"p"], row)
+    assert index.size() == 5 * FULL
+    assert all(len(piece) <= FULL for piece in index._contents._partitions[b"p"].pieces)
+    assert sum(copied) <= 2 * 5 * FULL
+    assert max(copied) <= FULL
     copied.clear()
-    for number in range(4999, -1, -1):
-        partition.discard(np.array([number]))
-        partition.tidy()
-    assert sum(copied) <= 5000
-    assert partition.capacity <= 4
+    for number in range(5 * FULL):
+        assert index.remove([number]) == 1
+    assert sum(copied) <= 2 * 5 * FULL
+    assert max(copied) <= FULL
+    assert index._contents._pieces == {}
 
 
-def test_replacing_every_row_needs_no_more_room(opened):
+def test_replacing_every_row_over_and_over_needs_twice_the_room_at_the_most(opened):
     index = opened(8)
-    for seed in range(3):
+    for seed in range(20):
         index.add(range(100), [b"p"] * 100, _units(100, 8, seed))
-        assert index._contents._partitions[b"p"].capacity == 100
-    assert _found(index, b"p", _units(100, 8, 2)[5], k=1) == {5: pytest.approx(1, abs=1e-6)}
+        pieces = index._contents._partitions[b"p"].pieces
+        assert sum(len(piece) for piece in pieces) <= 2 * 100
+    assert index.size() == 100
+    assert _found(index, b"p", _units(100, 8, 19)[5], k=1) == {5: pytest.approx(1, abs=1e-6)}
+
+
+def test_opening_again_forgets_everything_and_takes_another_dtype(opened):
+    index = opened(8)
+    index.add(range(100), [b"p"] * 100, _units(100, 8))
+    index.open(8, "int8")
+    assert (index.size(), index.dtype) == (0, "int8")
+    assert not _found(index, b"p", _units(1, 8))
 
 
 # --- snapshots -------------------------------------------------------------------------------------------------------
 
 
-def test_adding_rows_waits_for_no_search_and_changes_nothing_under_it(opened):
+def test_a_search_under_way_sees_nothing_of_what_changes(opened):
     index = opened(4)
-    rows = _units(50, 4)
+    rows = _units(FULL + 50, 4)
     index.add(range(10), [b"p"] * 10, rows[:10])
-    partition = index._contents._partitions[b"p"]
-    with partition.gate.shared():  # a search under way
-        ids, held = partition.published
-        index.add(range(10, 50), [b"p"] * 40, rows[10:])
-        assert ids.tolist() == list(range(10))
-        assert np.array_equal(held, rows[:10])
-        assert len(_found(index, b"p", rows[0])) == 50
+    pieces = index._contents._partitions[b"p"].snapshot.pieces  # what a search takes when it begins
+    before = [(piece.ids.copy(), piece.columns[0].copy(), piece.gone.copy()) for piece in pieces]
+    index.add(range(10, FULL + 50), [b"p"] * (FULL + 40), rows[10:])
+    index.add(range(5), [b"p"] * 5, -rows[:5])
+    index.remove(range(5, 9))
+    index.add([9], [b"q"], rows[:1])
+    for piece, (ids, held, gone) in zip(pieces, before, strict=True):
+        assert np.array_equal(piece.ids, ids)
+        assert np.array_equal(piece.columns[0], held)
+        assert np.array_equal(piece.gone, gone)
+    assert set(_found(index, b"p", rows[0])) == {*range(5), *range(10, FULL + 50)}
 
 
-def test_a_change_in_one_partition_does_not_bar_the_others(opened):
+def test_a_search_waits_for_no_change(opened):
     index = opened(4)
-    index.add([1, 2], [b"a", b"b"], _units(2, 4))
-    with index._contents._partitions[b"a"].gate.exclusive():
-        assert list(_found(index, b"b", _units(1, 4))) == [2]
-        index.add([2, 3], [b"b", b"a"], _units(2, 4))
-        assert index.remove([2]) == 1
+    rows = _units(20, 4)
+    index.add(range(10), [b"p"] * 10, rows[:10])
+    index.add([10], [b"p"], rows[10:11])
+    with index._contents._changing:  # a change that takes its time
+        assert len(_found(index, b"p", rows[0])) == 11
+        assert not _found(index, b"nobody", rows[0])
 
 
-def test_searches_of_large_partitions_take_turns_and_those_of_small_ones_need_none(opened, monkeypatch):
+def test_plain_scans_of_many_rows_take_turns_and_those_of_few_need_none(opened, monkeypatch):
     index = opened(64)
     index.add(range(3001), [b"large"] * 3000 + [b"small"], _units(3001, 64))
     turns = index._contents._turns = threading.Semaphore(1)
     free = []
-    monkeypatch.setattr(_contents, "scan", lambda *args: (free.append(turns._value), *_scan.scan(*args))[1:])
+    products = View.products
+
+    def watched(view, queries, *, sketched):
+        free.append(turns._value)
+        return products(view, queries, sketched=sketched)
+
+    monkeypatch.setattr(View, "products", watched)
     _found(index, b"large", _units(1, 64), k=1)
     _found(index, b"small", _units(1, 64), k=1)
     assert free == [0, 1]
     with turns:
         _found(index, b"small", _units(1, 64), k=1)
     assert free == [0, 1, 0]
-
-
-def test_a_row_is_replaced_or_moved_behind_closed_gates(opened, monkeypatch):
-    index = opened(4)
-    index.add([1, 2, 3], [b"a", b"a", b"b"], _units(3, 4))
-    held = dict(index._contents._partitions)
-    seen = []
-    extend = Partition.extend
-
-    def watched(self, ids, columns):
-        seen.append((held[b"a"].gate._room.locked(), held[b"b"].gate._room.locked()))
-        return extend(self, ids, columns)
-
-    monkeypatch.setattr(Partition, "extend", watched)
-    index.add([1], [b"a"], _units(1, 4))
-    index.add([2], [b"b"], _units(1, 4))
-    index.add([4], [b"a"], _units(1, 4))
-    _found(index, b"a", _units(1, 4))  # what is new is added when somebody looks
-    assert seen == [(True, False), (True, False), (False, False)]
 
 
 def test_rows_added_one_by_one_are_found_at_once_and_shared_with_nobody(opened):
@@ -178,26 +204,33 @@ def test_rows_added_one_by_one_are_found_at_once_and_shared_with_nobody(opened):
     assert index.size() == 300
 
 
-def test_without_memory_for_one_partition_nothing_is_added_to_any(opened, monkeypatch):
-    index = opened(4)
-    index.add([1, 2], [b"a", b"a"], _units(2, 4))
-    before = _found(index, b"a", _units(1, 4))
-    reserve = Partition.reserve
-    calls = []
+@pytest.mark.parametrize("verb", ["extend", "remove"])
+def test_without_memory_half_way_nothing_is_added_replaced_or_removed(opened, monkeypatch, verb):
+    original = getattr(GrowingPiece, verb)
+    for position in itertools.count(1):
+        index = opened(4)
+        index.add([1, 2, 5], [b"a", b"a", b"b"], _units(3, 4))
+        before = {name: _found(index, name, _units(1, 4)) for name in (b"a", b"b", b"c")}
+        calls = []
 
-    def failing(self, more):
-        calls.append(more)
-        if len(calls) == 2:
-            raise MemoryError
-        reserve(self, more)
+        def failing(piece, *args, calls=calls, position=position):
+            calls.append(args)
+            if len(calls) == position:
+                raise MemoryError
+            return original(piece, *args)
 
-    monkeypatch.setattr(Partition, "reserve", failing)
-    with pytest.raises(MemoryError):
-        index.add([1, 3, 4], [b"b", b"a", b"c"], _units(3, 4, seed=1))
-    monkeypatch.undo()
-    assert index.size() == 2
-    assert _found(index, b"a", _units(1, 4)) == before
-    assert not _found(index, b"b", _units(1, 4))
+        monkeypatch.setattr(GrowingPiece, verb, failing)
+        given = ([1, 3, 4, 5], [b"b", b"a", b"c", b"c"], _units(4, 4, seed=1))
+        with contextlib.suppress(MemoryError):
+            index.add(*given)
+        monkeypatch.undo()
+        if len(calls) < position:
+            break
+        assert index.size() == 3
+        assert {name: _found(index, name, _units(1, 4)) for name in before} == before
+    assert position > 2
+    assert index.size() == 5
+    assert [sorted(_found(index, name, _units(1, 4))) for name in (b"a", b"b", b"c")] == [[2, 3], [1], [4, 5]]
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -219,7 +252,7 @@ def test_similarities_do_not_depend_on_the_batch_or_on_how_it_is_cut(opened, mon
 
     alone = answers(1)
     assert answers(40) == answers(7) == alone
-    monkeypatch.setattr(_scan, "_PRODUCTS_AT_ONCE", 4000)
+    monkeypatch.setattr(_search, "_PRODUCTS_AT_ONCE", 4000)
     assert answers(40) == alone
 
 
