@@ -58,8 +58,12 @@ async def load(core: Core, seq: int) -> bool:
         reaches = int(stamp["seq"])
         if stamp["mark"] != mark or reaches > seq:
             raise CorruptCacheError("it is of another store, or of another state of it")  # noqa: TRY301 -- told of below
+    except FileNotFoundError:
+        logger.info("there is no saved index %r; all vectors are read from the store", path)
+        return False
     except (OSError, CorruptCacheError, ValueError, KeyError, TypeError) as error:
-        logger.warning("the saved index %r cannot be used (%s); all vectors are read from the store", path, error)
+        # As text: whoever keeps the record would keep the error, its frames, and with them the file.
+        logger.warning("the saved index %r cannot be used (%s); all vectors are read from the store", path, str(error))
         return False
     if (seq - reaches) * 4 > await core.index.size():
         return False  # one block after another is sooner read than so many changes
@@ -77,15 +81,16 @@ async def save(core: Core, *, always: bool = False) -> None:
         return
     store, index, path = ports
     size = await core.index.size()
-    if size < _WORTH_SAVING:
-        return
-    if core.saved_seq is not None and core.applied_seq - core.saved_seq < (1 if always else size // _FEW):
-        return
+    if core.saved_seq is None:
+        if size < _WORTH_SAVING:
+            return
+    elif core.applied_seq - core.saved_seq < (1 if always else max(1, size // _FEW)):
+        return  # however few are left: the file would go on holding what was removed
     mark = core.new_mark()
     try:
         await index.save(path, json.dumps({"mark": mark, "seq": core.applied_seq}))
         await store.mark(mark)
     except (OSError, CorruptCacheError, StoreBackendError) as error:
-        logger.warning("the index could not be saved in %r (%s); opening will take longer", path, error)
+        logger.warning("the index could not be saved in %r (%s); opening will take longer", path, str(error))
     else:
         core.saved_seq = core.applied_seq

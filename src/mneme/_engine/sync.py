@@ -78,7 +78,9 @@ async def change_index(core: Core, change: Callable[[AsyncIndex], Awaitable[obje
     try:
         await change(core.index)
     except CorruptCacheError as error:  # in the file that it was loaded from
-        logger.warning("%s; all vectors are read from the store", error)
+        logger.warning(
+            "%s; all vectors are read from the store", str(error)
+        )  # not the error, whose frames hold the file
         await refill_index(core, core.index.dtype)
 
 
@@ -86,8 +88,15 @@ async def replace_damaged(core: Core, index: AsyncIndex, error: CorruptCacheErro
     """Read the vectors anew, if nobody has done so since *index* was found to be damaged."""
     async with core.writer:
         if core.index is index:
-            logger.warning("%s; all vectors are read from the store", error)
+            logger.warning(
+                "%s; all vectors are read from the store", str(error)
+            )  # not the error, whose frames hold the file
             await core.runtime.finish(refill_index(core, index.dtype))
+
+
+def _tell_of_damage(error: CorruptCacheError) -> None:
+    # As text: whoever keeps the record would keep the error, its frames, and with them the file.
+    logger.warning("%s; all vectors are read from the store", str(error))
 
 
 async def catch_up_if_dirty(core: Core) -> None:

@@ -122,6 +122,12 @@ class Contents:
         with self._changing:
             return len(self._places) + len(self._fresh) + sum(map(len, self._unplaced))
 
+    def let_go(self) -> None:
+        """Nothing will be added or removed any more; searches under way finish."""
+        with self._changing:
+            for partition in self._partitions.values():
+                partition.drop_chores()
+
     def to_save(self) -> list[SavedPartition]:
         """What a file is made of: it goes on being what it is, whatever changes meanwhile."""
         with self._changing:

@@ -138,6 +138,10 @@ class Partition:
                     self._chores = self._keep_up()
         self.publish()
 
+    def drop_chores(self) -> None:
+        """Leave undone what was begun: as it refers to the partition, memory would wait for the garbage collector."""
+        self._chores = iter(())
+
     def _is_due(self) -> bool:
         return self.rows * self._dim >= _WORTH_SKETCHES and (self._must_learn() or self._behind() is not None)
 

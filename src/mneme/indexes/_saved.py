@@ -142,7 +142,13 @@ def read(path: str, dim: int) -> tuple[str, list[SavedPartition]]:
     contents = mapped[at : at + length]
     if len(contents) != length or zlib.crc32(contents) != checksum:
         raise CorruptCacheError(f"the saved index {path!r} is damaged: its table of contents is")
-    table = json.loads(contents)
+    try:
+        return _parsed(json.loads(contents), mapped, path, dim)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptCacheError(f"the saved index {path!r} is damaged: its table of contents is ({error!r})") from error
+
+
+def _parsed(table: Any, mapped: mmap.mmap, path: str, dim: int) -> tuple[str, list[SavedPartition]]:
     if table["dim"] != dim:
         raise CorruptCacheError(f"the saved index {path!r} holds vectors of {table['dim']} dimensions, not {dim}")
 

@@ -53,8 +53,9 @@ class ExactIndex:
             raise CacheClosedError("the index is closed; make a new one")
         if operator.index(dim) < 1:
             raise ValueError(f"dim must be at least 1, not {dim}")
-        self._dtype = checked_dtype(dtype)
-        self._contents = Contents(dim, self._dtype)
+        dtype = checked_dtype(dtype)
+        self._let_go()
+        self._dtype, self._contents = dtype, Contents(dim, dtype)
 
     def save(self, path: str, stamp: str) -> None:
         """Write a file from which an index of this kind opens without reading the vectors; the *stamp* comes back then.
@@ -130,7 +131,12 @@ class ExactIndex:
     def close(self) -> None:
         """Give the memory back. Again is harmless; searches under way finish."""
         self._closed = True
-        self._contents = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        contents, self._contents = self._contents, None
+        if contents is not None:
+            contents.let_go()
 
     def _opened(self) -> Contents:
         contents = self._contents
