@@ -16,7 +16,7 @@ DIM = 24
 
 
 def made(backend="usearch", dtype="float32", **options):
-    index = HnswIndex(backend=backend, **options)
+    index = HnswIndex(backend=backend, **{"threads": 1, **options})
     index.open(DIM, dtype)
     return index
 
