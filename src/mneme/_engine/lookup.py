@@ -37,9 +37,31 @@ class Found:
     """Entries met on the way that can never answer again, by id."""
 
 
-async def get(core: Core, asks: Sequence[Ask]) -> list[Hit | None]:
-    """The answer to each request, all of one partition, and what goes with serving it: counters, events, tidying."""
-    results = await find(core, asks)
+async def get(core: Core, ask: Ask) -> Hit | None:
+    """The answer to one request, and what goes with serving it: counters, events, tidying."""
+    if core.dirty:
+        await sync.catch_up_if_dirty(core)
+    version = core.hot.version()
+    records = await core.store.read((ask.key,))
+    record = records[0]
+    if record is not None:
+        # Most often nothing is wrong with it, and there is nothing to note. What else it may be, the rest finds out.
+        response = core.response_of(record)
+        hit = core.serve(record, response)
+        if hit is not None:
+            if core.hot.keeps:
+                core.keep_hot(ask, record, response, version)
+            return hit
+    [hit] = await _finish(core, [ask], await _judge_all(core, [ask], records, version))
+    return hit
+
+
+async def get_many(core: Core, asks: Sequence[Ask]) -> list[Hit | None]:
+    """The answer to each request, all of one partition, and what goes with serving it."""
+    return await _finish(core, asks, await find(core, asks))
+
+
+async def _finish(core: Core, asks: Sequence[Ask], results: Sequence[Found]) -> list[Hit | None]:
     done = True
     for ask, found in zip(asks, results, strict=True):
         count(core, ask, found)
@@ -72,6 +94,11 @@ async def find(core: Core, asks: Sequence[Ask]) -> list[Found]:
         await sync.catch_up_if_dirty(core)
     version = core.hot.version()
     records = await core.store.read([ask.key for ask in asks])
+    return await _judge_all(core, asks, records, version)
+
+
+async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record | None], version: int) -> list[Found]:
+    """What each request comes to, of which the exact layer gave *records*, read since that version of the hot layer."""
     results = [Found() for _ in asks]
     unanswered = []
     for position, (ask, record) in enumerate(zip(asks, records, strict=True)):

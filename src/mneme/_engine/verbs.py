@@ -57,12 +57,10 @@ async def get_many(
             core.count_miss(ask.namespace, "bypass")
         return [None] * len(asks)
     cold = [ask for ask in asks if ask.vector is not None or core.hot.get(ask.hot_key) is None]
-    found = dict(zip(map(id, cold), await lookup.get(core, cold) if cold else [], strict=True))
+    found = dict(zip(map(id, cold), await lookup.get_many(core, cold) if cold else [], strict=True))
     # What memory holds is served last, so that nothing was counted if the rest fails.
     return [
-        found[id(ask)]
-        if id(ask) in found
-        else core.peek(ask.query, namespace, scope) or (await lookup.get(core, [ask]))[0]
+        found[id(ask)] if id(ask) in found else core.peek(ask.query, namespace, scope) or await lookup.get(core, ask)
         for ask in asks
     ]
 
@@ -77,15 +75,15 @@ async def get(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> Hit | None:
-    await maintain.ready(core)
+    if core.info is None or core.closed:  # asked here as well, because a cold hit feels every call
+        await maintain.ready(core)
     ask = core.ask(
         query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
     )
     if bypass:
         core.count_miss(ask.namespace, "bypass")
         return None
-    [hit] = await lookup.get(core, [ask])
-    return hit
+    return await lookup.get(core, ask)
 
 
 async def nearest(core: Core, query: str, *, k: int, embedding: Any, namespace: str, scope: Scope) -> list[Hit]:
