@@ -33,22 +33,26 @@ class Panel:
         assert len(self._contenders) == len(contenders), "two contenders have the same name"
         self._rounds: list[dict[str, Times]] = []
 
-    def run(self, rounds: Iterable[Sequence[Any]]) -> Panel:
-        """For every argument each contender once, in changing order: each finds the processor's caches as another one
-        left them. Results are checked and dropped between the calls.
+    def run(self, rounds: Iterable[Sequence[Any]], *, together: int = 1) -> Panel:
+        """For every *together* arguments each contender once with each, in changing order.
+
+        One at a time, each finds the processor's caches as another one left them: full of a matrix that it does not
+        need. Many at a time, each finds them as it left them itself, as in a program that does little else. Results are
+        checked and dropped between the calls.
         """
         clock, cost, random = perf_counter_ns, clock_cost(), Random(3)
         everyone = list(self._contenders.values())
         with quiet_collector():
             for arguments in rounds:
                 values: dict[str, list[int]] = {contender.name: [] for contender in everyone}
-                for argument in arguments:
+                for first in range(0, len(arguments), together):
                     for contender in random.sample(everyone, len(everyone)):
-                        start = clock()
-                        result = contender.call(argument)
-                        values[contender.name].append(clock() - start - cost)
-                        contender.check(argument, result)
-                        del result
+                        for argument in arguments[first : first + together]:
+                            start = clock()
+                            result = contender.call(argument)
+                            values[contender.name].append(clock() - start - cost)
+                            contender.check(argument, result)
+                            del result
                 self._rounds.append({name: Times(taken, ()) for name, taken in values.items()})
         return self
 

@@ -9,6 +9,7 @@ from mneme.indexes._basis import Basis, learn
 from mneme.indexes._partition import Partition, Snapshot
 from mneme.indexes._piece import GrowingPiece
 from mneme.indexes._quantise import encode
+from mneme.indexes._view import View
 
 NAME = b"partition"
 
@@ -23,7 +24,7 @@ class Held:
     pieces: list = field(default_factory=list)
 
     def publish(self):
-        self.index._contents._partitions[NAME].snapshot = Snapshot(tuple(self.pieces))
+        self.index._contents._partitions[NAME].snapshot = Snapshot(View(self.pieces))
 
     def sketch(self, basis, *, less=0):
         """Sketch every piece, the last one *less* so many rows."""
@@ -65,7 +66,7 @@ def cut(rng, rows, dtypes, *, full, chosen, gone=0.0, ids=None):
     for number, start in enumerate(range(0, len(rows), full)):
         part = slice(start, start + full)
         columns = encode(rows[part], dtypes[rng.integers(len(dtypes))])
-        piece = GrowingPiece(number, NAME, columns)
+        piece = GrowingPiece(number, NAME, columns, full)
         piece.extend(held.ids[part], columns)
         basis = chosen[rng.integers(len(chosen))]
         if basis is not None:

@@ -7,7 +7,9 @@ import pytest
 from mneme.indexes import _basis, _contents, _partition, _piece, _search, _view
 
 _WHERE = {
-    "FULL": (_piece, _partition),
+    "COPIED": (_piece,),
+    "_NUMBERS": (_piece,),
+    "_MOVED": (_contents,),
     "_SMALLEST": (_piece,),
     "_FRESH": (_contents,),
     "_ROWS_A_STEP": (_contents,),
@@ -31,7 +33,9 @@ _WHERE = {
 }
 
 PIECES = {
-    "FULL": 16,
+    "COPIED": 16,
+    "_NUMBERS": 128,
+    "_MOVED": 4,
     "_FRESH": 5,
     "_WORTH_SKETCHES": 64,
     "_SAMPLE": 12,
@@ -42,7 +46,7 @@ PIECES = {
     "_EXTRA": 2,
     "_ROWS_AT_ONCE": 5,
 }
-"""Pieces of sixteen rows, sketched from a dozen on and learnt anew after three dozen."""
+"""Pieces of sixteen rows and more, sketched from a dozen on and learnt anew after three dozen."""
 
 SEARCH = {"_FEW": 4, "_GROWTH": 2, "_PROBED": 3, "_SCORED_AT_ONCE": 5}
 """A search that goes round several times over a few dozen rows."""

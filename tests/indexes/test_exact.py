@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mneme.indexes import ExactIndex, _quantise, _search
-from mneme.indexes._piece import FULL, GrowingPiece
+from mneme.indexes._piece import COPIED, GrowingPiece
 from mneme.indexes._view import View
 
 
@@ -43,18 +43,19 @@ def _found(index, partition, query, k=10**6):
 def _copies(monkeypatch):
     """How many rows every copy of arrays moves, from here on."""
     copied = []
-    resize, joined = GrowingPiece._resize, GrowingPiece.joined.__func__
+    resize, some = GrowingPiece._resize, GrowingPiece.some
 
     def watched(piece, capacity):
         copied.append(len(piece))
         resize(piece, capacity)
 
-    def watched_joined(cls, number, pieces):
-        copied.append(sum(piece.alive for piece in pieces))
-        return joined(cls, number, pieces)
+    def watched_some(piece, count):
+        ids, columns = some(piece, count)
+        copied.append(len(ids))
+        return ids, columns
 
     monkeypatch.setattr(GrowingPiece, "_resize", watched)
-    monkeypatch.setattr(GrowingPiece, "joined", classmethod(watched_joined))
+    monkeypatch.setattr(GrowingPiece, "some", watched_some)
     return copied
 
 
@@ -106,18 +107,41 @@ def test_a_partition_that_grows_row_by_row_copies_each_row_twice_and_never_many_
     copied = _copies(monkeypatch)
     index = opened(2)
     row = _units(1, 2)
-    for number in range(5 * FULL):
+    for number in range(5 * COPIED):
         index.add([number], [b"p"], row)
-    assert index.size() == 5 * FULL
-    assert all(len(piece) <= FULL for piece in index._contents._partitions[b"p"].pieces)
-    assert sum(copied) <= 2 * 5 * FULL
-    assert max(copied) <= FULL
+    assert index.size() == 5 * COPIED
+    assert len(index._contents._partitions[b"p"].pieces) <= 4  # each has as much room as all before it
+    assert sum(copied) <= 2 * 5 * COPIED
+    assert max(copied) <= COPIED
     copied.clear()
-    for number in range(5 * FULL):
+    for number in range(5 * COPIED):
         assert index.remove([number]) == 1
-    assert sum(copied) <= 2 * 5 * FULL
-    assert max(copied) <= FULL
+    assert 0 < sum(copied) <= 2 * 5 * COPIED
+    assert max(copied) <= COPIED
     assert index._contents._pieces == {}
+
+
+@pytest.mark.parametrize("order", ["first", "every other", "random"])
+def test_a_piece_that_has_lost_most_of_its_rows_is_emptied_by_and_by(opened, order):
+    index = opened(8)
+    rows = _units(6000, 8)
+    index.add(range(6000), [b"p"] * 6000, rows)
+    full = index.memory_bytes()
+    chosen = {
+        "first": range(5500),
+        "every other": [*range(0, 6000, 2), *range(1, 5000, 2)],
+        "random": np.random.default_rng(0).permutation(6000)[:5500],
+    }[order]
+    left = dict(enumerate(rows))
+    for number in map(int, chosen):
+        index.remove([number])
+        del left[number]
+        if number % 500 == 0 and len(left) > 1:
+            some = list(left)[:: max(1, len(left) // 5)]
+            found = index.search(b"p", rows[some], floor=0.9999, k=1)
+            assert [one.ids.tolist() for one in found] == [[number] for number in some]
+    assert sorted(_found(index, b"p", rows[0])) == sorted(left)
+    assert index.memory_bytes() < full / 4
 
 
 def test_replacing_every_row_over_and_over_needs_twice_the_room_at_the_most(opened):
@@ -143,11 +167,11 @@ def test_opening_again_forgets_everything_and_takes_another_dtype(opened):
 
 def test_a_search_under_way_sees_nothing_of_what_changes(opened):
     index = opened(4)
-    rows = _units(FULL + 50, 4)
+    rows = _units(COPIED + 50, 4)
     index.add(range(10), [b"p"] * 10, rows[:10])
-    pieces = index._contents._partitions[b"p"].snapshot.pieces  # what a search takes when it begins
+    pieces = index._contents._partitions[b"p"].snapshot.view.pieces  # what a search takes when it begins
     before = [(piece.ids.copy(), piece.columns[0].copy(), piece.gone.copy()) for piece in pieces]
-    index.add(range(10, FULL + 50), [b"p"] * (FULL + 40), rows[10:])
+    index.add(range(10, COPIED + 50), [b"p"] * (COPIED + 40), rows[10:])
     index.add(range(5), [b"p"] * 5, -rows[:5])
     index.remove(range(5, 9))
     index.add([9], [b"q"], rows[:1])
@@ -155,7 +179,7 @@ def test_a_search_under_way_sees_nothing_of_what_changes(opened):
         assert np.array_equal(piece.ids, ids)
         assert np.array_equal(piece.columns[0], held)
         assert np.array_equal(piece.gone, gone)
-    assert set(_found(index, b"p", rows[0])) == {*range(5), *range(10, FULL + 50)}
+    assert set(_found(index, b"p", rows[0])) == {*range(5), *range(10, COPIED + 50)}
 
 
 def test_a_search_waits_for_no_change(opened):

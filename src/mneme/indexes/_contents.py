@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock, Semaphore
 
 import numpy as np
@@ -28,6 +28,7 @@ _ID_BYTES = 32  # of an int; the table that holds it is measured
 _SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 80 or so
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
 _PIECE_BYTES = 1000
+_MOVED = 512  # rows at once out of a piece of which most are gone
 _ROWS_A_STEP = 2048  # are added for each further step of the chores
 
 
@@ -72,6 +73,7 @@ class Contents:
                         touched[key].append(numbers, columns, self._numbers)
                     else:
                         touched[key].append(numbers[members], tuple(c[members] for c in columns), self._numbers)
+            self._move_out(set(groups), len(numbers))
             for key, members in groups.items():
                 if not self._partitions[key].settled:
                     self._partitions[key].do_chores(1 + len(members) // _ROWS_A_STEP)
@@ -114,9 +116,27 @@ class Contents:
             held = self._held_among(numbers)
             with self._change((), held):
                 pass
+            self._move_out({piece.partition for piece in held}, len(numbers))
             if sys.getsizeof(self._places) > _SPARSE_BYTES * (len(self._places) + 1):
                 self._places = dict(self._places)  # a dict never shrinks by itself
             return sum(map(len, held.values()))
+
+    def _move_out(self, keys: Iterable[bytes], removed: int) -> None:
+        """Move rows out of pieces that are sparse, a few for each that was removed. The caller holds the lock.
+
+        As a sparse piece holds fewer rows than it has lost, all of it has been paid for by the time that it is due, and
+        nobody has to wait for long.
+        """
+        for key in keys:
+            for _ in range(1 + removed // _MOVED):
+                partition = self._partitions.get(key)
+                piece = None if partition is None else partition.sparse_piece()
+                if piece is None:
+                    break
+                piece.seal()
+                ids, columns = piece.some(_MOVED)
+                with suppress(MemoryError), self._change({key}, {piece: ids.tolist()}) as touched:
+                    touched[key].append(ids, columns, self._numbers)
 
     def size(self) -> int:
         with self._changing:
@@ -134,7 +154,7 @@ class Contents:
             self._add_fresh()
             for partition in self._partitions.values():
                 partition.catch_up_on_chores()
-            return [SavedPartition(key, held.snapshot.pieces) for key, held in self._partitions.items()]
+            return [SavedPartition(key, held.snapshot.view.pieces) for key, held in self._partitions.items()]
 
     def restore(self, saved: Iterable[SavedPartition]) -> None:
         """Hold what a file holds, where nothing is held yet."""
@@ -172,12 +192,12 @@ class Contents:
         if self._fresh or not partition.settled:
             self._tidy_if_free(partition)
         snapshot = partition.snapshot
-        pieces = snapshot.pieces
+        view = snapshot.view
         if snapshot.fresh:
-            pieces = (*pieces, self._piece_of(snapshot.fresh))
-        if not pieces:
+            view = view.and_piece(self._piece_of(snapshot.fresh))
+        if not view.pieces:
             return [nothing(self._dtype) for _ in queries]
-        return list(search(pieces, np.ascontiguousarray(queries), floor, k, self._turns))
+        return list(search(view, np.ascontiguousarray(queries), floor, k, self._turns))
 
     def _tidy_if_free(self, partition: Partition) -> None:
         """Whoever looks first adds what waits, and does a chore, but waits for nobody."""
@@ -218,7 +238,7 @@ class Contents:
         before = {name: partition.checkpoint() for name, partition in touched.items()}
         try:
             for name, partition in touched.items():
-                partition.remove({piece: ids for piece, ids in held.items() if piece.partition == name}, self._numbers)
+                partition.remove({piece: ids for piece, ids in held.items() if piece.partition == name})
             yield touched
             moved = [
                 (piece, piece.ids_from(before[name].lengths.get(piece, 0)))

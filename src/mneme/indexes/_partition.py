@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mneme.indexes._basis import Basis, learn
-from mneme.indexes._piece import FULL, GrowingPiece, Piece
+from mneme.indexes._piece import GrowingPiece, Piece, room_beside
 from mneme.indexes._quantise import Columns, decode
+from mneme.indexes._view import View
 from mneme.ports import Matrix, Vector
 
 __all__ = ["Checkpoint", "Fresh", "Partition", "Snapshot"]
 
 _WORTH_SKETCHES = 2**20
 """Numbers in a partition from which reading sketches first takes less time than reading them all."""
-_SAMPLE = 1024
-"""Rows that a basis is learnt from: from four times as many, searches would have a quarter less to read."""
+_SAMPLE = 4096
+"""Rows that a basis is learnt from: from a quarter of them, searches would have twice as much to read."""
 _OUTGROWN = 4
 """A basis is learnt anew when so many times the rows have been added that had been when it was learnt."""
 _SKETCHED_AT_ONCE = 1024
@@ -34,10 +35,10 @@ Fresh = tuple[tuple[int, Vector], ...]
 class Snapshot:
     """What a search works on. Never changes."""
 
-    __slots__ = ("fresh", "pieces")
+    __slots__ = ("fresh", "view")
 
-    def __init__(self, pieces: tuple[Piece, ...] = (), fresh: Fresh = ()) -> None:
-        self.pieces = pieces
+    def __init__(self, view: View, fresh: Fresh = ()) -> None:
+        self.view = view
         self.fresh = fresh
 
 
@@ -58,7 +59,7 @@ class Partition:
 
     def __init__(self, key: bytes, dim: int) -> None:
         self.key = key
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(View(()))
         self.pieces: list[GrowingPiece] = []
         self.rows = 0
         """How many there are, without those that are fresh."""
@@ -77,9 +78,11 @@ class Partition:
         """
         start = 0
         while start < len(ids):
-            if not self.pieces or not self.pieces[-1].room:
-                self.pieces.append(GrowingPiece(next(numbers), self.key, columns))
-            piece = self.pieces[-1]
+            piece = next((one for one in reversed(self.pieces) if one.room and one.resembles(columns)), None)
+            if piece is None:
+                room = room_beside(max(self.rows, len(ids)), self._dim)
+                piece = GrowingPiece(next(numbers), self.key, columns, room)
+                self.pieces.append(piece)
             part = slice(start, start + piece.room)
             piece.extend(ids[part], tuple(column[part] for column in columns))
             start = part.stop
@@ -88,13 +91,13 @@ class Partition:
 
     def publish(self, fresh: Fresh | None = None) -> None:
         """Let searches see what was changed, all at once."""
-        pieces = tuple(piece.now for piece in self.pieces)
-        self.snapshot = Snapshot(pieces, self.snapshot.fresh if fresh is None else fresh)
+        view = View([piece.now for piece in self.pieces])
+        self.snapshot = Snapshot(view, self.snapshot.fresh if fresh is None else fresh)
         self.settled = not self._is_due()
 
     def wait_with(self, fresh: Fresh) -> None:
         """Let searches see these rows, which wait to be added. Nothing else has changed."""
-        self.snapshot = Snapshot(self.snapshot.pieces, fresh)
+        self.snapshot = Snapshot(self.snapshot.view, fresh)
 
     def checkpoint(self) -> Checkpoint:
         """What `roll_back` needs to return to the present."""
@@ -125,7 +128,7 @@ class Partition:
             self.do_chores(16)
         for piece in self.pieces:
             if self._basis is not None and piece.now.basis is self._basis and piece.now.sketched < len(piece):
-                piece.sketch(self._basis, piece.now.sketched, FULL)
+                piece.sketch(self._basis, piece.now.sketched, len(piece))
         self.publish()
 
     def do_chores(self, steps: int) -> None:
@@ -160,8 +163,9 @@ class Partition:
     def _keep_up(self) -> Iterator[None]:
         """Pieces may come and go between two steps."""
         if self._must_learn():
-            added = self._added
-            for basis in learn(self._sample()):
+            added, sample = self._added, self._sample()
+            yield
+            for basis in learn(sample):
                 if basis is not None:
                     self._basis, self._learnt_at = basis, added
                 yield
@@ -180,29 +184,16 @@ class Partition:
             parts.append(decode(tuple(column[at] for column in piece.now.columns)))
         return np.concatenate(parts)
 
-    def remove(self, held: Mapping[GrowingPiece, list[int]], numbers: Iterator[int]) -> None:
-        """Take out rows of the ids that pieces hold, and write pieces anew that have become empty for the most part.
+    def remove(self, held: Mapping[GrowingPiece, list[int]]) -> None:
+        """Take out rows of the ids that pieces hold.
 
         Nobody sees it before `publish`; `roll_back` undoes it.
         """
         for piece, ids in held.items():
             piece.remove(piece.positions_of(ids))
             self.rows -= len(ids)
-        for piece in held:
-            if piece not in self.pieces:
-                continue  # what was left went into another
-            if not piece.alive:
-                self.pieces.remove(piece)
-            elif piece.alive < len(piece.now.gone):
-                self._write_anew(piece, numbers)
+        self.pieces = [piece for piece in self.pieces if piece.alive]
 
-    def _write_anew(self, piece: GrowingPiece, numbers: Iterator[int]) -> None:
-        """Make one piece of what is left in this one, and of another's rows if they fit in too."""
-        partners = [
-            other
-            for other in self.pieces
-            if other is not piece and other.alive + piece.alive <= FULL and other.resembles(piece)
-        ]
-        joined = [piece, *sorted(partners, key=lambda other: other.alive)[:1]]
-        made = GrowingPiece.joined(next(numbers), joined)
-        self.pieces = [made, *(other for other in self.pieces if other not in joined)]
+    def sparse_piece(self) -> GrowingPiece | None:
+        """A piece that keeps more memory than its rows are worth, if there is one."""
+        return next((piece for piece in self.pieces if piece.is_sparse), None)

@@ -1,8 +1,7 @@
 """The rows of a partition, in pieces: what is published never changes, and what changes is published anew.
 
 A search takes the tuple of a partition's pieces and reads them for as long as it likes, without a lock. Rows are only
-ever written beyond the end of every published piece; a removed row is named in a list of its piece, and leaves when the
-piece is written anew.
+ever written beyond the end of every published piece; a removed row is named in a list of its piece.
 """
 
 from __future__ import annotations
@@ -17,17 +16,28 @@ from mneme.indexes._basis import Basis
 from mneme.indexes._quantise import Columns, decode
 from mneme.ports import Matrix
 
-__all__ = ["FULL", "Checkable", "GrowingPiece", "Piece", "Positions", "Unchecked"]
+__all__ = ["COPIED", "Checkable", "GrowingPiece", "Piece", "Positions", "Unchecked", "room_beside"]
 
-# Roads not taken. One array a partition, grown by half: adding a row to a million copies them all. Filling the gap of
-# a removed row from the end: a search under way would have to be waited for, or to be repeated.
+# Roads not taken. One array a partition, grown by half: adding a row to a million copies them all. Many small pieces of
+# one size: each costs every search some microseconds. Filling the gap of a removed row from the end: a search under way
+# would have to be waited for, or to be repeated.
 
-FULL = 4096
-"""Rows in a piece at the most. Writing one anew takes a few milliseconds; a search spends one on each 500 of them."""
-
+COPIED = 4096
+"""Rows up to which a piece grows by copying it, which takes a millisecond or two."""
+_NUMBERS = 2**24
+"""In a piece at the most."""
 _SMALLEST = 4  # rows
 
 Positions = npt.NDArray[np.intp]
+
+
+def room_beside(rows: int, dim: int) -> int:
+    """How many rows the next piece of a partition that holds *rows* is to have room for.
+
+    As many as there are, so that there are few pieces. What a piece has room for and does not hold takes no memory: the
+    system gives it when it is first written to.
+    """
+    return max(COPIED, min(rows, _NUMBERS // dim))
 
 
 class Checkable(Protocol):
@@ -49,7 +59,8 @@ class Piece(NamedTuple):
     ids: npt.NDArray[np.int64]
     columns: Columns
     sketches: Matrix | None
-    """Of the first so many rows; `None` if of none."""
+    """Of the first so many rows, one a column: products with them add up long rows, which BLAS does at the speed of
+    memory; with sketches one after another they took twice as long. `None` if of no row."""
     basis: Basis | None
     """What the sketches were made with."""
     gone: Positions
@@ -71,55 +82,34 @@ class Piece(NamedTuple):
 
     @property
     def sketched(self) -> int:
-        return 0 if self.sketches is None else len(self.sketches)
-
-
-_NOTHING = np.empty(0, np.intp)
+        return 0 if self.sketches is None else self.sketches.shape[1]
 
 
 class GrowingPiece:
     """A piece as its writer sees it. One thread at a time."""
 
-    __slots__ = ("_arrays", "_sealed", "_sketches", "now", "number", "partition")
+    __slots__ = ("_arrays", "_limit", "_sketches", "now", "number", "partition")
 
-    def __init__(self, number: int, partition: bytes, like: Columns) -> None:
+    def __init__(self, number: int, partition: bytes, like: Columns, limit: int) -> None:
+        """Without rows yet; with columns of the same kind as *like*, and room for *limit* rows."""
         self.number = number
         self.partition = partition
-        self._sealed = False
-        self._arrays: Columns = (np.empty(0, np.int64), *(np.empty((0, *c.shape[1:]), c.dtype) for c in like))
+        self._limit = limit
+        capacity = limit if limit > COPIED else 0
+        self._arrays: Columns = (
+            np.empty(capacity, np.int64),
+            *(np.empty((capacity, *column.shape[1:]), column.dtype) for column in like),
+        )
         self._sketches: Matrix | None = None
-        self.now = Piece(self._arrays[0], self._arrays[1:], None, None, _NOTHING)
+        empty = tuple(array[:0] for array in self._arrays)
+        self.now = Piece(empty[0], empty[1:], None, None, np.empty(0, np.intp))
         """As published last."""
 
     @classmethod
     def sealed(cls, number: int, partition: bytes, piece: Piece) -> GrowingPiece:
         """A piece that grows no more, as its arrays are not its own."""
-        made = cls(number, partition, ())
-        made._sealed = True
+        made = cls(number, partition, (), 0)
         made.now = piece
-        return made
-
-    @classmethod
-    def joined(cls, number: int, pieces: Sequence[GrowingPiece]) -> GrowingPiece:
-        """What is left in some pieces, which resemble one another, written anew."""
-        made = cls(number, pieces[0].partition, pieces[0].now.columns)
-        for piece in pieces:
-            piece.now.check_rows()
-            piece.now.check_sketches()
-            kept = np.ones(len(piece), np.bool_)
-            kept[piece.now.gone] = False
-            made.extend(piece.now.ids[kept], tuple(column[kept] for column in piece.now.columns))
-        bases = {id(piece.now.basis) for piece in pieces}
-        sketches = [piece.now.sketches for piece in pieces if piece.now.sketched == len(piece)]
-        if len(bases) == 1 and len(sketches) == len(pieces):
-            made._sketches = np.concatenate(
-                [
-                    np.delete(held, piece.now.gone, axis=0)
-                    for held, piece in zip(sketches, pieces, strict=True)
-                    if held is not None
-                ]
-            )
-            made.now = made.now._replace(sketches=made._sketches, basis=pieces[0].now.basis)
         return made
 
     def __len__(self) -> int:
@@ -131,34 +121,54 @@ class GrowingPiece:
         return len(self.now.ids) - len(self.now.gone)
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether most of its rows are gone."""
+        return self.alive < len(self.now.gone)
+
+    @property
     def room(self) -> int:
         """How many rows may still be added."""
-        return 0 if self._sealed else FULL - len(self)
+        return max(0, self._limit - len(self))
 
     @property
     def nbytes(self) -> int:
-        """Of the arrays that are its own."""
-        sketches = 0 if self._sketches is None else self._sketches.nbytes
-        return sum(array.nbytes for array in self._arrays) + sketches + self.now.gone.nbytes
+        """Of what is held in memory, and not in a file."""
+        held = sum(array[: len(self)].nbytes for array in self._arrays)
+        sketches = 0 if self._sketches is None else self._sketches[:, : self.now.sketched].nbytes
+        return held + sketches + self.now.gone.nbytes
 
-    def resembles(self, other: GrowingPiece) -> bool:
-        """Whether rows of both can be held in one."""
-        return [c.dtype for c in self.now.columns] == [c.dtype for c in other.now.columns]
+    def seal(self) -> None:
+        """Add no more rows."""
+        self._limit = 0
+
+    def resembles(self, columns: Columns) -> bool:
+        """Whether such rows can be held in this piece."""
+        return [c.dtype for c in self.now.columns] == [c.dtype for c in columns]
 
     def extend(self, ids: npt.NDArray[np.int64], columns: Columns) -> None:
         """Append rows, which must fit; without sketches, until `sketch` is called."""
         start, count = len(self), len(self) + len(ids)
         if count > len(self._arrays[0]):
-            self._resize(min(max(count, 2 * len(self._arrays[0]), _SMALLEST), FULL))
+            self._resize(min(max(count, 2 * len(self._arrays[0]), _SMALLEST), self._limit))
         for array, new in zip(self._arrays, (ids, *columns), strict=True):
             array[start:count] = new
-        self._publish(count)
+        self.now = self.now._replace(
+            ids=self._arrays[0][:count], columns=tuple(array[:count] for array in self._arrays[1:])
+        )
 
     def ids_from(self, start: int) -> list[int]:
         """The ids of the rows from this position on, of which none is gone."""
         self.now.check_rows()
         ids: list[int] = self.now.ids[start:].tolist()
         return ids
+
+    def some(self, count: int) -> tuple[npt.NDArray[np.int64], Columns]:
+        """Copies of at most so many rows that are not gone."""
+        self.now.check_rows()
+        kept = np.ones(len(self), np.bool_)
+        kept[self.now.gone] = False
+        at = np.flatnonzero(kept)[:count]
+        return self.now.ids[at], tuple(column[at] for column in self.now.columns)
 
     def remove(self, positions: Positions) -> None:
         """Rows at these positions are no more."""
@@ -181,13 +191,15 @@ class GrowingPiece:
         columns = tuple(column[start : start + count] for column in self.now.columns)
         made = basis.sketch(decode(columns), 0.0 if len(columns) == 1 else columns[1])
         capacity = max(len(self), len(self._arrays[0]))
-        if start == 0 or self._sketches is None or len(self._sketches) < capacity:
-            grown = np.empty((capacity, basis.columns), np.float32)
+        if start == 0 or self._sketches is None or self._sketches.shape[1] < capacity:
+            # Rows a power of two apart share the same few lines of the processor's cache.
+            grown = np.empty((basis.columns, capacity + _PADDING), np.float32)[:, :capacity]
             if start:
-                grown[:start] = self.now.sketches
+                grown[:, :start] = self.now.sketches
             self._sketches = grown
-        self._sketches[start : start + len(made)] = made
-        self.now = self.now._replace(sketches=self._sketches[: start + len(made)], basis=basis)
+        end = start + len(made)
+        self._sketches[:, start:end] = made.T
+        self.now = self.now._replace(sketches=self._sketches[:, :end], basis=basis)
 
     def _resize(self, capacity: int) -> None:
         arrays: list[npt.NDArray[Any]] = []
@@ -197,7 +209,5 @@ class GrowingPiece:
             arrays.append(array)
         self._arrays = tuple(arrays)
 
-    def _publish(self, count: int) -> None:
-        self.now = self.now._replace(
-            ids=self._arrays[0][:count], columns=tuple(array[:count] for array in self._arrays[1:])
-        )
+
+_PADDING = 16

@@ -1,6 +1,6 @@
 """The saved form of an exact index: one file, mapped into memory and read where a search looks.
 
-    64 bytes    the words "mneme index 1", then where the contents are, how long they are and their checksum
+    64 bytes    the words "mneme index 2", then where the contents are, how long they are and their checksum
     ...         sections, each at a multiple of 64: ids, rows, errors, scales and sketches of every piece, bases
     contents    JSON: what the sections are, and the checksum of each
 
@@ -30,7 +30,7 @@ from mneme.indexes._quantise import Columns, decode, encode
 
 __all__ = ["SavedPartition", "read", "write"]
 
-_MAGIC = b"mneme index 1\n"
+_MAGIC = b"mneme index 2\n"
 _HEADER = struct.Struct("<14s2xQQI")  # magic, offset and length of the contents, their checksum
 _ALIGNED = 64
 
@@ -96,8 +96,8 @@ def _write_piece(file: BinaryIO, piece: Piece, bases: dict[int, tuple[int, dict[
         "ids": _write_section(file, piece.ids[kept]),
         "columns": [_write_section(file, column) for column in _as_int8(columns)],
     }
-    if piece.sketches is not None and piece.basis is not None and len(piece.sketches) == len(piece.ids):
-        described["sketches"] = _write_section(file, piece.sketches[kept])
+    if piece.sketches is not None and piece.basis is not None and piece.sketched == len(piece.ids):
+        described["sketches"] = _write_section(file, piece.sketches[:, kept])
         if id(piece.basis) not in bases:
             bases[id(piece.basis)] = len(bases), _write_section(file, piece.basis.directions)
         described["basis"] = bases[id(piece.basis)][0]
@@ -176,11 +176,14 @@ def _piece(described: Mapping[str, Any], section: Callable[[Mapping[str, Any]], 
     ids = section(described["ids"])
     columns = [section(column) for column in described["columns"]]
     sketches = section(described["sketches"]) if "sketches" in described else None
+    basis = None if sketches is None else bases[described["basis"]]
+    if basis is not None and sketches is not None and sketches.array.shape != (basis.columns, len(ids.array)):
+        raise ValueError(f"sketches of shape {sketches.array.shape}")
     return Piece(
         ids.array,
         tuple(column.array for column in columns),
         None if sketches is None else sketches.array,
-        None if sketches is None else bases[described["basis"]],
+        basis,
         np.empty(0, np.intp),
         Unchecked([ids, *columns], [] if sketches is None else [sketches]),
     )

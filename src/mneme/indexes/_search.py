@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from mneme._rules.similarity import product_error, score
 from mneme.indexes._bar import Bar, high_value
-from mneme.indexes._piece import Piece, Positions
+from mneme.indexes._piece import Positions
 from mneme.indexes._view import View
 from mneme.ports import Matches, Matrix, Vector
 
@@ -26,6 +27,8 @@ __all__ = ["nothing", "search"]
 _PRODUCTS_AT_ONCE = 2**24  # 64 MiB of float32: a large batch of queries over a large partition is cut into pieces
 _FEW = 512  # so many rows are read at once; of more, those with the best bounds first, to raise the bar
 _GROWTH = 8  # every further round reads so many times more rows
+_GLANCED = 256  # bounds that most often suffice to see that bounds help
+_LOOKED_AT = 4096  # of which that is judged otherwise
 _PROBED = 96  # rows read to see where the bar may come to lie
 _HOPELESS = 0.5  # the share of bounds above the bar from which a plain scan costs less
 _SCORED_AT_ONCE = 256  # rows whose products in float64 stay in the processor's cache
@@ -39,13 +42,12 @@ def nothing(dtype: str) -> Matches:
 
 
 def search(
-    pieces: Sequence[Piece], queries: Matrix, floor: float, k: int, turns: AbstractContextManager[object]
+    view: View, queries: Matrix, floor: float, k: int, turns: AbstractContextManager[object]
 ) -> Iterator[Matches]:
     """For each query the best *k* rows at or above *floor*; where rows are quantised, every row that may be one.
 
     Whoever reads many rows plainly does so inside of *turns*.
     """
-    view = View(pieces)
     step = max(1, _PRODUCTS_AT_ONCE // max(1, int(view.starts[-1])))
     for start in range(0, len(queries), step):
         part = queries[start : start + step]
@@ -60,7 +62,7 @@ def search(
 def _read_plainly(
     view: View, queries: Matrix, searches: Sequence[_Search], turns: AbstractContextManager[object], *, sketched: bool
 ) -> None:
-    count = sum(piece.sketched if sketched else len(piece.ids) - piece.sketched for piece in view.pieces)
+    count = int(view.starts[-1]) - view.plain if sketched else view.plain
     if not count:
         return
     with turns if count * queries.shape[1] > _LARGE else nullcontext():
@@ -77,8 +79,7 @@ def _read_by_bounds(
     hopeful: list[int] = []
     hopeless: list[int] = []
     for number, one in enumerate(searches):
-        bounds = view.bounds_in(probed, sketches, number)
-        (hopeless if one.is_hopeless(probed, bounds) else hopeful).append(number)
+        (hopeless if one.is_hopeless(probed, sketches, number) else hopeful).append(number)
     if hopeful:
         chosen = np.array(hopeful, np.intp)
         for number, bounds in zip(hopeful, view.bounds(sketches, chosen), strict=True):
@@ -110,10 +111,14 @@ class _Search:
         self._k = k
         self._bar = Bar(floor, k)
         self._rounding = product_error(len(query))
-        self._length = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
         self._found: list[_Candidates] = []
         self._before_bounds = 0
         """How many of them are of rows without sketches."""
+
+    @cached_property
+    def _length(self) -> np.float32:
+        length: np.float32 = np.float32(np.sqrt(np.square(self._query, dtype=np.float64).sum()))
+        return length
 
     def consider(self, where: int | Positions, estimates: Vector, errors: Vector | None) -> None:
         """Consider rows at these positions, or from this one on, with these estimates and errors."""
@@ -132,17 +137,18 @@ class _Search:
         if errors is None:
             return np.full(1, self._rounding, np.float32)
         # Rounded sums of three numbers of size one: another slack covers them.
-        reaches: Vector = errors * np.float32(self._length) + np.float32(2 * self._rounding)
+        reaches: Vector = errors * self._length + np.float32(2 * self._rounding)
         return reaches
 
-    def is_hopeless(self, number: int, bounds: Vector) -> bool:
-        """Whether the bounds of one piece rule out too few of its rows, even with the bar that its best rows set."""
+    def is_hopeless(self, probed: int, sketches: dict[int, Matrix], query: int) -> bool:
+        """Whether the bounds in one piece rule out too few of its rows, even with the bar that its best rows set."""
         self._before_bounds = len(self._found)
-        if self._are_few_above(bounds):
+        if self._are_few_above(self._view.bounds_in(probed, sketches, query, _GLANCED)):
             return False
+        bounds = self._view.bounds_in(probed, sketches, query, _LOOKED_AT)
         # Not minus infinity, where there are but few rows left in the piece.
         best = (
-            np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[number]
+            np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[probed]
         )
         estimates = np.clip(self._view.estimates(best, self._query), np.float32(-1), np.float32(1))
         trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
@@ -159,7 +165,7 @@ class _Search:
 
     def read_best_first(self, bounds: Vector) -> bool:
         """Consider every row whose bound reaches the bar; give up, and say `False`, if those are most of them."""
-        left = np.flatnonzero(bounds >= self._least_bound())
+        (left,) = (bounds >= self._least_bound()).nonzero()
         take = _FEW
         while len(left) > take:
             if take > _FEW and len(left) > _HOPELESS * len(bounds):

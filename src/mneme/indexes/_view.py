@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from mneme.indexes._basis import Basis
 from mneme.indexes._piece import Piece, Positions
-from mneme.indexes._quantise import Columns, estimate
+from mneme.indexes._quantise import estimate
 from mneme.ports import Matrix, Vector
 
 __all__ = ["View"]
@@ -24,10 +25,10 @@ _STALLED = 4e-3
 
 
 class View:
-    """The rows of some pieces, numbered through from 0."""
+    """The rows of some pieces, numbered through from 0. Worked out once, for all searches that see the same pieces."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
-        self.pieces = pieces
+        self.pieces = tuple(pieces)
         self.starts = np.cumsum([0, *(len(piece.ids) for piece in pieces)])
         self.exact = all(len(piece.columns) == 1 for piece in pieces)
         """Whether every row is held in float32."""
@@ -46,39 +47,62 @@ class View:
     def _bases(self) -> list[Basis]:
         return list({id(basis): basis for piece in self.pieces if (basis := piece.basis) is not None}.values())
 
+    @cached_property
+    def plain(self) -> int:
+        """How many rows have no sketch."""
+        return sum(len(piece.ids) - piece.sketched for piece in self.pieces)
+
+    @cached_property
+    def _unbounded(self) -> Positions:
+        """Where rows are not sketched, or gone."""
+        parts = [
+            start + np.concatenate([piece.gone, np.arange(piece.sketched, end - start, dtype=np.intp)])
+            for piece, start, end in self._extents()
+        ]
+        return np.concatenate(parts)
+
+    def and_piece(self, piece: Piece) -> View:
+        """This one's rows, and behind them those of a piece that has no sketches."""
+        made = View.__new__(View)
+        # What was worked out once of the sketches stays true.
+        known = {name: value for name, value in self.__dict__.items() if name not in ("plain", "_unbounded")}
+        made.__dict__.update(known)
+        made.pieces = (*self.pieces, piece)
+        made.starts = np.append(self.starts, self.starts[-1] + len(piece.ids))
+        made.exact = self.exact and len(piece.columns) == 1
+        return made
+
     def query_sketches(self, queries: Matrix) -> dict[int, Matrix]:
         """The sketches of the queries, by the identity of the basis."""
         return {id(basis): basis.sketch_queries(queries) for basis in self._bases}
 
-    def bounds(self, sketches: dict[int, Matrix], chosen: Positions) -> Matrix:
+    def bounds(self, queries: dict[int, Matrix], chosen: Positions) -> Matrix:
         """What each row's similarity to the *chosen* queries can be at the most, less the margin.
 
         Rows that are not sketched, or gone, have minus infinity.
         """
         bounds = np.empty((len(chosen), self.starts[-1]), np.float32)
-        for piece, start, end in self._extents():
-            if piece.sketches is None:
-                bounds[:, start:end] = -np.inf
-                continue
+        for number in self.sketched:
+            piece, start = self.pieces[number], int(self.starts[number])
             piece.check_sketches()
-            middle = start + len(piece.sketches)
-            mine = sketches[id(piece.basis)][chosen]
+            assert piece.sketches is not None  # noqa: S101 -- see `sketched`
+            mine, end = queries[id(piece.basis)][chosen], start + piece.sketched
+            # Not `dot`, which would copy the sketches; and of one query not a matrix of one row, which takes longer.
             if len(chosen) == 1:
-                np.dot(piece.sketches, mine[0], out=bounds[0, start:middle])
+                np.matmul(mine[0], piece.sketches, out=bounds[0, start:end])
             else:
-                np.matmul(mine, piece.sketches.T, out=bounds[:, start:middle])
-            bounds[:, middle:end] = -np.inf
-            if len(piece.gone):
-                bounds[:, start + piece.gone] = -np.inf
+                np.matmul(mine, piece.sketches, out=bounds[:, start:end])
+        bounds[:, self._unbounded] = -np.inf
         return bounds
 
-    def bounds_in(self, number: int, sketches: dict[int, Matrix], query: int) -> Vector:
-        """The same for the sketched rows of one piece and one query."""
+    def bounds_in(self, number: int, queries: dict[int, Matrix], query: int, count: int) -> Vector:
+        """The same for one query and the first so many of the sketched rows of one piece."""
         piece = self.pieces[number]
         piece.check_sketches()
         assert piece.sketches is not None  # noqa: S101 -- as the caller knows
-        bounds: Vector = piece.sketches @ sketches[id(piece.basis)][query]
-        bounds[piece.gone[piece.gone < len(bounds)]] = -np.inf
+        bounds: Vector = queries[id(piece.basis)][query] @ piece.sketches[:, :count]
+        if len(piece.gone):
+            bounds[piece.gone[piece.gone < len(bounds)]] = -np.inf
         return bounds
 
     def products(self, queries: Matrix, *, sketched: bool) -> Iterator[tuple[int, Vector | None, Matrix]]:
@@ -109,11 +133,20 @@ class View:
     def estimates(self, positions: Positions, query: Vector) -> Vector:
         """Estimates of the rows at these rising positions."""
         found = np.empty(len(positions), np.float32)
+        rows = np.empty((len(positions), len(query)), np.float32)
+        scales = None
         for piece, at, part in self._by_piece(positions):
-            if len(piece.columns) == 1 and len(at) > _GATHERED * len(piece.ids):
-                found[part] = (piece.columns[0] @ query)[at]
+            held = piece.columns[0]
+            if held.dtype == np.float32:
+                held.take(at, axis=0, out=rows[part], mode="clip")  # which spares a copy; all are in the piece
             else:
-                found[part] = _picked(piece.columns, at, query)
+                rows[part] = held.take(at, axis=0)
+            if held.dtype == np.int8:
+                scales = np.ones(len(positions), np.float32) if scales is None else scales
+                scales[part] = piece.columns[2][at]
+        np.dot(rows, query, out=found)
+        if scales is not None:
+            found *= scales
         return found
 
     def errors(self, positions: Positions) -> Vector | None:
@@ -148,16 +181,9 @@ class View:
             self.pieces[0].check_rows()
             yield self.pieces[0], positions, slice(0, len(positions))
             return
-        cuts = np.searchsorted(positions, self.starts)
-        for number in np.flatnonzero(cuts[1:] > cuts[:-1]).tolist():
-            part = slice(int(cuts[number]), int(cuts[number + 1]))
-            self.pieces[number].check_rows()
-            yield self.pieces[number], positions[part] - self.starts[number], part
-
-
-def _picked(columns: Columns, at: Positions, query: Vector) -> Vector:
-    rows = columns[0].take(at, axis=0)
-    if rows.dtype == np.float32:
-        return np.asarray(rows @ query)
-    products = rows.astype(np.float32) @ query
-    return np.asarray(products * columns[2][at] if rows.dtype == np.int8 else products)
+        cuts: npt.NDArray[np.intp] = np.searchsorted(positions, self.starts)
+        ends = cuts.tolist()
+        for number, (start, end) in enumerate(pairwise(ends)):
+            if start < end:
+                self.pieces[number].check_rows()
+                yield self.pieces[number], positions[start:end] - self.starts[number], slice(start, end)
