@@ -27,15 +27,16 @@ async def _open(core: Core) -> None:
     fingerprint, dim = _identity(core)
     try:
         info = await core.store.open(fingerprint, dim)
-        core.usage.load(await core.store.summary())
-        if await saved.load(core, info.seq):
-            core.mark_dirty()
-            await sync.catch_up(core)
-        else:
+        summary = await core.store.summary()
+        core.usage.load(summary)
+        core.counts = sync.counts_of(summary)
+        if not await saved.load(core, info.seq):
             await sync.fill_index(core, core.index, core.options.vector_dtype)
-            await sync.load_counts(core)
             core.applied_seq = info.seq
             await saved.save(core)
+        elif core.applied_seq != info.seq:
+            core.mark_dirty()
+            await sync.catch_up(core)
     except BaseException:
         core.closed = core.released = True  # a store that was closed cannot be opened again
         await _let_go(core)
@@ -155,8 +156,7 @@ async def health(core: Core) -> Health:
 
 
 def _agrees(core: Core, summary: Sequence[NamespaceSummary]) -> bool:
-    stored = {part.namespace: part.entries for part in summary if part.entries}
-    return stored == {namespace: count for namespace, count in core.counts.items() if count}
+    return sync.counts_of(summary) == {namespace: count for namespace, count in core.counts.items() if count}
 
 
 async def check(core: Core) -> list[str]:
@@ -164,7 +164,7 @@ async def check(core: Core) -> list[str]:
     await sync.catch_up_if_dirty(core)
     async with core.writer:  # or a write in between would look like a difference
         problems = await core.store.check()
-        stored = {part.namespace: part.entries for part in await core.store.summary() if part.entries}
+        stored = sync.counts_of(await core.store.summary())
         counted = {namespace: count for namespace, count in core.counts.items() if count}
         if stored != counted:
             problems.append(f"the store holds {stored} entries by namespace, memory counts {counted}; reopen the cache")

@@ -10,7 +10,7 @@ import numpy as np
 
 from mneme._engine.core import Core
 from mneme.errors import CorruptCacheError
-from mneme.ports import AsyncIndex, Matrix, Record, VectorDType
+from mneme.ports import AsyncIndex, Matrix, NamespaceSummary, Record, VectorDType
 
 logger = logging.getLogger("mneme")
 
@@ -43,7 +43,12 @@ async def count_vectors(core: Core) -> int:
 
 async def load_counts(core: Core) -> None:
     """Take the number of entries of every namespace from the store."""
-    core.counts = {part.namespace: part.entries for part in await core.store.summary() if part.entries}
+    core.counts = counts_of(await core.store.summary())
+
+
+def counts_of(summary: Sequence[NamespaceSummary]) -> dict[str, int]:
+    """The number of entries of every namespace that has any."""
+    return {part.namespace: part.entries for part in summary if part.entries}
 
 
 async def index_records(
@@ -78,9 +83,7 @@ async def change_index(core: Core, change: Callable[[AsyncIndex], Awaitable[obje
     try:
         await change(core.index)
     except CorruptCacheError as error:  # in the file that it was loaded from
-        logger.warning(
-            "%s; all vectors are read from the store", str(error)
-        )  # not the error, whose frames hold the file
+        _tell_of_damage(error)
         await refill_index(core, core.index.dtype)
 
 
@@ -88,9 +91,7 @@ async def replace_damaged(core: Core, index: AsyncIndex, error: CorruptCacheErro
     """Read the vectors anew, if nobody has done so since *index* was found to be damaged."""
     async with core.writer:
         if core.index is index:
-            logger.warning(
-                "%s; all vectors are read from the store", str(error)
-            )  # not the error, whose frames hold the file
+            _tell_of_damage(error)
             await core.runtime.finish(refill_index(core, index.dtype))
 
 
@@ -133,9 +134,8 @@ async def _remove(ids: Sequence[int], index: AsyncIndex) -> None:
 
 async def _start_over(core: Core) -> None:
     """The store has forgotten deletions that memory never heard of."""
-    info = await core.store.open(
-        None, None
-    )  # before the vectors: what is written meanwhile is applied twice, not never
+    # Before the vectors: what is written meanwhile is applied twice, not never.
+    info = await core.store.open(None, None)
     core.hot.clear()
     await refill_index(core, core.index.dtype)
     core.applied_seq = info.seq

@@ -176,7 +176,8 @@ class Contents:
             self._add_fresh()
             arrays = sum(piece.nbytes + _PIECE_BYTES for piece in self._pieces.values())
             table = sys.getsizeof(self._places) + len(self._places) * _ID_BYTES
-            return arrays + table + len(self._partitions) * _PARTITION_BYTES
+            samples = sum(partition.sample_bytes for partition in self._partitions.values())
+            return arrays + table + samples + len(self._partitions) * _PARTITION_BYTES
 
     def search(self, key: bytes, queries: Matrix, floor: float, k: int) -> list[Matches]:
         check_vectors(queries, self.dim, "queries")

@@ -55,7 +55,19 @@ class Checkpoint(NamedTuple):
 class Partition:
     """The rows of one partition. One thread at a time, but for `snapshot` and `settled`, which anybody may read."""
 
-    __slots__ = ("_added", "_basis", "_chores", "_dim", "_learnt_at", "key", "pieces", "rows", "settled", "snapshot")
+    __slots__ = (
+        "_added",
+        "_basis",
+        "_chores",
+        "_dim",
+        "_learnt_at",
+        "key",
+        "pieces",
+        "rows",
+        "sample_bytes",
+        "settled",
+        "snapshot",
+    )
 
     def __init__(self, key: bytes, dim: int) -> None:
         self.key = key
@@ -65,6 +77,8 @@ class Partition:
         """How many there are, without those that are fresh."""
         self.settled = True
         """Nothing is to be learnt or sketched."""
+        self.sample_bytes = 0
+        """Of the rows that are being learnt from."""
         self._dim = dim
         self._basis: Basis | None = None
         self._added = 0
@@ -94,6 +108,8 @@ class Partition:
         view = View([piece.now for piece in self.pieces])
         self.snapshot = Snapshot(view, self.snapshot.fresh if fresh is None else fresh)
         self.settled = not self._is_due()
+        if self.settled:
+            self.drop_chores()
 
     def wait_with(self, fresh: Fresh) -> None:
         """Let searches see these rows, which wait to be added. Nothing else has changed."""
@@ -142,7 +158,8 @@ class Partition:
         self.publish()
 
     def drop_chores(self) -> None:
-        """Leave undone what was begun: as it refers to the partition, memory would wait for the garbage collector."""
+        """Leave undone what was begun, and let go of what it holds."""
+        # As it refers to the partition, memory would otherwise wait for the garbage collector.
         self._chores = iter(())
 
     def _is_due(self) -> bool:
@@ -163,16 +180,24 @@ class Partition:
     def _keep_up(self) -> Iterator[None]:
         """Pieces may come and go between two steps."""
         if self._must_learn():
-            added, sample = self._added, self._sample()
+            yield from self._learn()
+        while self._basis is not None and (piece := self._behind()) is not None:
+            start = piece.now.sketched if piece.now.basis is self._basis else 0
+            piece.sketch(self._basis, start, _SKETCHED_AT_ONCE)
+            yield
+
+    def _learn(self) -> Iterator[None]:
+        """By itself, so that the sample is let go of as soon as there is a basis."""
+        added, sample = self._added, self._sample()
+        self.sample_bytes = sample.nbytes
+        try:
             yield
             for basis in learn(sample):
                 if basis is not None:
                     self._basis, self._learnt_at = basis, added
                 yield
-        while self._basis is not None and (piece := self._behind()) is not None:
-            start = piece.now.sketched if piece.now.basis is self._basis else 0
-            piece.sketch(self._basis, start, _SKETCHED_AT_ONCE)
-            yield
+        finally:
+            self.sample_bytes = 0
 
     def _sample(self) -> Matrix:
         """Rows from all over the partition; some of them gone, which does no harm."""

@@ -132,10 +132,9 @@ class GrowingPiece:
 
     @property
     def nbytes(self) -> int:
-        """Of what is held in memory, and not in a file."""
-        held = sum(array[: len(self)].nbytes for array in self._arrays)
-        sketches = 0 if self._sketches is None else self._sketches[:, : self.now.sketched].nbytes
-        return held + sketches + self.now.gone.nbytes
+        """Of what is held in memory, and not in a file; with the room for more, large pages of which may be in use."""
+        sketches = 0 if self._sketches is None else self._sketches.nbytes
+        return sum(array.nbytes for array in self._arrays) + sketches + self.now.gone.nbytes
 
     def seal(self) -> None:
         """Add no more rows."""

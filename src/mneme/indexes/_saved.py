@@ -1,12 +1,13 @@
 """The saved form of an exact index: one file, mapped into memory and read where a search looks.
 
-    64 bytes    the words "mneme index 2", then where the contents are, how long they are and their checksum
+    64 bytes    the words "mneme index 3", then where the contents are, how long they are and their checksum
     ...         sections, each at a multiple of 64: ids, rows, errors, scales and sketches of every piece, bases
     contents    JSON: what the sections are, and the checksum of each
 
-Rows are int8 whatever the index holds, a quarter of float32: with its error a row names the candidates just as surely,
-and float32 vectors lie in the store. A section is checked when it is first needed, so that opening reads next to none
-of it. Numbers are little endian.
+Rows that have sketches are saved as int8 whatever the index holds, a quarter of float32: few of them are ever read, and
+with its error a row names the candidates just as surely; float32 vectors lie in the store. Rows without sketches, which
+are those of small partitions, are read whole by every search, and are saved as they are held. A section is checked when
+it is first needed, so that opening reads next to none of it. Numbers are little endian.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from mneme.indexes._quantise import Columns, decode, encode
 
 __all__ = ["SavedPartition", "read", "write"]
 
-_MAGIC = b"mneme index 2\n"
+_MAGIC = b"mneme index 3\n"
 _HEADER = struct.Struct("<14s2xQQI")  # magic, offset and length of the contents, their checksum
 _ALIGNED = 64
 
@@ -92,16 +93,17 @@ def _write_piece(file: BinaryIO, piece: Piece, bases: dict[int, tuple[int, dict[
     piece.check_rows()
     piece.check_sketches()
     columns = tuple(column[kept] for column in piece.columns)
-    described: dict[str, Any] = {
-        "ids": _write_section(file, piece.ids[kept]),
+    ids, sketches, basis = _write_section(file, piece.ids[kept]), piece.sketches, piece.basis
+    if sketches is None or basis is None or piece.sketched < len(piece.ids):
+        return {"ids": ids, "columns": [_write_section(file, column) for column in columns]}
+    if id(basis) not in bases:
+        bases[id(basis)] = len(bases), _write_section(file, basis.directions)
+    return {
+        "ids": ids,
         "columns": [_write_section(file, column) for column in _as_int8(columns)],
+        "sketches": _write_section(file, sketches[:, kept]),
+        "basis": bases[id(basis)][0],
     }
-    if piece.sketches is not None and piece.basis is not None and piece.sketched == len(piece.ids):
-        described["sketches"] = _write_section(file, piece.sketches[:, kept])
-        if id(piece.basis) not in bases:
-            bases[id(piece.basis)] = len(bases), _write_section(file, piece.basis.directions)
-        described["basis"] = bases[id(piece.basis)][0]
-    return described
 
 
 def _as_int8(columns: Columns) -> Columns:

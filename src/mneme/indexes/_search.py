@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from mneme._rules.similarity import product_error, score
 from mneme.indexes._bar import Bar, high_value
 from mneme.indexes._piece import Positions
+from mneme.indexes._vectors import LONGEST
 from mneme.indexes._view import View
 from mneme.ports import Matches, Matrix, Vector
 
@@ -115,15 +115,10 @@ class _Search:
         self._before_bounds = 0
         """How many of them are of rows without sketches."""
 
-    @cached_property
-    def _length(self) -> np.float32:
-        length: np.float32 = np.float32(np.sqrt(np.square(self._query, dtype=np.float64).sum()))
-        return length
-
     def consider(self, where: int | Positions, estimates: Vector, errors: Vector | None) -> None:
         """Consider rows at these positions, or from this one on, with these estimates and errors."""
         reaches = self._reaches(errors)
-        near = np.flatnonzero(estimates + reaches >= np.float32(self._bar.value - self._rounding))
+        (near,) = (estimates + reaches >= np.float32(self._bar.value - self._rounding)).nonzero()
         if not len(near):
             return
         # The truth lies in [-1, 1], so moving an estimate there only brings it nearer.
@@ -137,7 +132,7 @@ class _Search:
         if errors is None:
             return np.full(1, self._rounding, np.float32)
         # Rounded sums of three numbers of size one: another slack covers them.
-        reaches: Vector = errors * self._length + np.float32(2 * self._rounding)
+        reaches: Vector = errors * LONGEST + np.float32(2 * self._rounding)
         return reaches
 
     def is_hopeless(self, probed: int, sketches: dict[int, Matrix], query: int) -> bool:

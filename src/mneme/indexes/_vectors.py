@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_vectors"]
+__all__ = ["LONGEST", "check_vectors"]
 
 _TOLERANCE = 2e-3  # of the squared length: far above what rounding does to a unit vector, far below a missing division
+
+LONGEST = np.float32(1.0011)  # that what passes for a unit vector can be, whatever its square was rounded to
 
 
 def check_vectors(vectors: npt.NDArray[Any], dim: int, what: str) -> None:
