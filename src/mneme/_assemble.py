@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from mneme._engine.choose import PATIENCE, SLOW, Choice
 from mneme._engine.core import Core
-from mneme._rules.arguments import check_callable, check_count, check_parts, check_unit
+from mneme._rules.arguments import check_callable, check_count, check_parts, check_seconds, check_unit
 from mneme._rules.options import make_options
 from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
@@ -49,14 +50,12 @@ def assemble(
         raise ValueError(
             f"multi_process_mode must be 'single', the only mode of this release, got {multi_process_mode!r}"
         )
-    if isinstance(stale_check_interval, bool) or not isinstance(stale_check_interval, (int, float)):
-        raise TypeError(f"stale_check_interval must be a number, not {type(stale_check_interval).__name__}")
-    if not stale_check_interval >= 0:
-        raise ValueError(f"stale_check_interval must be seconds, 0 or more, got {stale_check_interval!r}")
+    check_seconds(stale_check_interval, "stale_check_interval")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
     held = _store(path, store)
     index_path, own_options = _index_path(held, index_options)
+    choice, own_options = _choice(runtime, index_backend, own_options)
     make_index = _index_maker(index_backend, own_options)
     _check_embedder(embedder)
     return Core(
@@ -70,6 +69,7 @@ def assemble(
         clock=WallClock() if clock is None else clock,
         events=Events(metrics_hook),
         hot_bytes=hot_bytes,
+        choice=choice,
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
         new_mark=partial(secrets.token_hex, 16),
@@ -105,10 +105,25 @@ def _index_path(
     return None if path is None else str(Path(path).absolute()), rest or None
 
 
+def _choice(
+    runtime: Runtime, backend: str | Index, options: Mapping[str, Any] | None
+) -> tuple[Choice | None, Mapping[str, Any] | None]:
+    """What "auto" goes by, and the options without that."""
+    if backend != "auto":
+        return None, options
+    limits = {"slow": SLOW, "patience": PATIENCE}
+    rest = dict(options or {})
+    for name in limits:
+        if name in rest:
+            limits[name] = check_seconds(rest.pop(name), f"the index option {name!r}")
+    return Choice(lambda: runtime.index(_hnsw_maker({})()), **limits), rest or None
+
+
 def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Callable[[], Index] | None:
     if backend in ("auto", "numpy"):
         if options:
-            raise TypeError(f"the numpy index has no option {min(options)!r}; it has 'path'")
+            known = "'path'" if backend == "numpy" else "'path', 'slow' and 'patience'"
+            raise TypeError(f"the index {backend!r} has no option {min(options)!r}; it has {known}")
         return ExactIndex
     if backend == "hnsw":
         return _hnsw_maker(options or {})

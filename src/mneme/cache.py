@@ -49,8 +49,11 @@ class SemanticCache:
         normalize: What makes queries equal on the exact layer: strip, collapse white space and fold case (`True`),
             nothing (`False`), or a function of yours.
         codec: Encodes responses that are not `str`, `bytes` or JSON values.
-        index_backend: "auto" or "numpy", or an `Index`.
-        index_options: Options of the index; the numpy index has none.
+        index_backend: "numpy" for an exact search, "hnsw" for an approximate one, or an `Index`. "auto" is exact,
+            unless that was measured to be slow when the cache was opened or compacted, and an approximate index can be
+            built in reasonable time; `health` says which it is.
+        index_options: Options of the index: "path", where it is saved; of "auto" the limits "slow" (0.025 seconds) and
+            "patience" (60 seconds); of "hnsw" those of `HnswIndex`.
         vector_dtype: In what the index holds vectors in memory: "float32", "float16" or "int8". Decisions and reported
             similarities are the same for all three.
         multi_process_mode: "single": one process uses the file at a time.

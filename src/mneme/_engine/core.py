@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mneme._rules.arguments import check_namespace, check_text, check_unit
 from mneme._rules.codec import decode_metadata, decode_response
@@ -21,6 +21,9 @@ from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Matrix, Record, StoreInfo, Vector
 from mneme.types import Hit, Layer
+
+if TYPE_CHECKING:
+    from mneme._engine.choose import Choice
 
 logger = logging.getLogger("mneme")
 
@@ -65,6 +68,7 @@ class Core:
         clock: Clock,
         events: Events,
         hot_bytes: int,
+        choice: Choice | None = None,
         index_path: str | None = None,
         new_mark: Callable[[], str],
     ) -> None:
@@ -74,6 +78,10 @@ class Core:
         self.index = index
         self.make_index = make_index
         """Makes another index of the same kind; `None` when the caller passed the only one."""
+        self.choice = choice
+        """By what to change to another kind of index; `None` when that was settled."""
+        self.chosen = False
+        """It was changed to."""
         self.embedder = embedder
         self.runtime = runtime
         self.clock = clock

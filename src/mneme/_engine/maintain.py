@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mneme._engine import removal, saved, sync, usage
+from mneme._engine import choose, removal, saved, sync, usage
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
@@ -33,10 +33,12 @@ async def _open(core: Core) -> None:
         if not await saved.load(core, info.seq):
             await sync.fill_index(core, core.index, core.options.vector_dtype)
             core.applied_seq = info.seq
-            await saved.save(core)
         elif core.applied_seq != info.seq:
             core.mark_dirty()
             await sync.catch_up(core)
+        await choose.index(core)
+        if core.saved_seq is None:
+            await saved.save(core)
     except BaseException:
         core.closed = core.released = True  # a store that was closed cannot be opened again
         await _let_go(core)
@@ -196,6 +198,7 @@ async def compact_store(core: Core) -> int:
 
 async def _compact(core: Core) -> int:
     await usage.flush(core)
+    await choose.index(core)
     await saved.save(core, always=True)
     return await core.store.compact()
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from mneme._engine import choose
 from mneme._engine.core import Core
-from mneme.errors import CorruptCacheError, StoreBackendError
+from mneme.errors import (
+    CorruptCacheError,
+    IndexBackendUnavailableError,
+    QuantizationError,
+    StoreBackendError,
+)
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -54,7 +60,7 @@ async def load(core: Core, seq: int) -> bool:
         return False
     _, index, path = ports
     try:
-        stamp = json.loads(await index.load(path, core.embedder.dim, core.options.vector_dtype))
+        stamp = json.loads(await _load(core, index, path, core.embedder.dim))
         reaches = int(stamp["seq"])
         if stamp["mark"] != mark or reaches > seq:
             raise CorruptCacheError("it is of another store, or of another state of it")  # noqa: TRY301 -- told of below
@@ -69,6 +75,33 @@ async def load(core: Core, seq: int) -> bool:
         return False  # one block after another is sooner read than so many changes
     core.applied_seq = core.saved_seq = reaches
     return True
+
+
+async def _load(core: Core, index: _SavedIndex, path: str, dim: int) -> str:
+    """Load the file into the index, or into a graph, if it holds one that was chosen by measurement; the stamp."""
+    dtype = core.options.vector_dtype
+    try:
+        return await index.load(path, dim, dtype)
+    except CorruptCacheError:
+        if core.choice is None:
+            raise
+        graph, stamp = await _load_graph(core.choice, path, dim, dtype)
+        if graph is None:
+            raise
+    choose.use_graph(core, core.choice, graph)
+    return stamp
+
+
+async def _load_graph(choice: choose.Choice, path: str, dim: int, dtype: str) -> tuple[Any, str]:
+    try:
+        graph = choice.make_graph()
+        stamp: str = await graph.load(path, dim, dtype)
+    except (CorruptCacheError, IndexBackendUnavailableError, QuantizationError):
+        return None, ""
+    if not json.loads(stamp).get("chosen"):  # somebody asked for it, and asks for it no more
+        await graph.close()
+        return None, ""
+    return graph, stamp
 
 
 async def save(core: Core, *, always: bool = False) -> None:
@@ -88,7 +121,7 @@ async def save(core: Core, *, always: bool = False) -> None:
         return  # however few are left: the file would go on holding what was removed
     mark = core.new_mark()
     try:
-        await index.save(path, json.dumps({"mark": mark, "seq": core.applied_seq}))
+        await index.save(path, json.dumps({"mark": mark, "seq": core.applied_seq, "chosen": core.chosen}))
         await store.mark(mark)
     except (OSError, CorruptCacheError, StoreBackendError) as error:
         logger.warning("the index could not be saved in %r (%s); opening will take longer", path, str(error))

@@ -59,6 +59,15 @@ def check_count(value: Any, what: str, least: int) -> int:
     return value
 
 
+def check_seconds(value: Any, what: str) -> float:
+    """A span of time, which may be 0 or infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}")
+    if not value >= 0:
+        raise ValueError(f"{what} must be seconds, 0 or more, got {value!r}")
+    return float(value)
+
+
 def check_callable(value: Any, what: str) -> None:
     """A function, or nothing."""
     if value is not None and not callable(value):

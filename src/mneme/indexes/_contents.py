@@ -6,10 +6,12 @@ import itertools
 import math
 import operator
 import os
+import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock, Semaphore
+from time import perf_counter
 
 import numpy as np
 
@@ -29,6 +31,7 @@ _SPARSE_BYTES = 512  # of the table for each id in it, from which it is made ane
 _PARTITION_BYTES = 1200  # of the objects around the arrays of a partition
 _PIECE_BYTES = 1000
 _MOVED = 512  # rows at once out of a piece of which most are gone
+_TIMED = 5  # searches
 _ROWS_A_STEP = 2048  # are added for each further step of the chores
 
 
@@ -199,6 +202,20 @@ class Contents:
         if not view.pieces:
             return [nothing(self._dtype) for _ in queries]
         return list(search(view, np.ascontiguousarray(queries), floor, k, self._turns))
+
+    def search_seconds(self, floor: float) -> float:
+        with self._changing:
+            self._add_fresh()
+            largest = max(self._partitions.values(), key=lambda partition: partition.rows, default=None)
+            if largest is None:
+                return 0.0
+            queries = largest.some_vectors(_TIMED)
+        taken = []
+        for query in [queries[0], *queries]:  # the first one once more: it pays for what is done on first use
+            began = perf_counter()
+            self.search(largest.key, query[None], floor, 1)
+            taken.append(perf_counter() - began)
+        return statistics.median(taken[1:])
 
     def _tidy_if_free(self, partition: Partition) -> None:
         """Whoever looks first adds what waits, and does a chore, but waits for nobody."""

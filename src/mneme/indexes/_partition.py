@@ -188,7 +188,7 @@ class Partition:
 
     def _learn(self) -> Iterator[None]:
         """By itself, so that the sample is let go of as soon as there is a basis."""
-        added, sample = self._added, self._sample()
+        added, sample = self._added, self._sample(_SAMPLE)
         self.sample_bytes = sample.nbytes
         try:
             yield
@@ -199,12 +199,18 @@ class Partition:
         finally:
             self.sample_bytes = 0
 
-    def _sample(self) -> Matrix:
+    def some_vectors(self, count: int) -> Matrix:
+        """Unit vectors like those that are held here."""
+        vectors = self._sample(count)
+        return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    def _sample(self, count: int) -> Matrix:
         """Rows from all over the partition; some of them gone, which does no harm."""
         lengths = np.cumsum([len(piece) for piece in self.pieces])
-        chosen = np.linspace(0, lengths[-1] - 1, min(_SAMPLE, int(lengths[-1]))).astype(np.intp)
+        chosen = np.linspace(0, lengths[-1] - 1, min(count, int(lengths[-1]))).astype(np.intp)
         parts = []
         for piece, end in zip(self.pieces, lengths.tolist(), strict=True):
+            piece.now.check_rows()
             at = chosen[(chosen < end) & (chosen >= end - len(piece))] - (end - len(piece))
             parts.append(decode(tuple(column[at] for column in piece.now.columns)))
         return np.concatenate(parts)

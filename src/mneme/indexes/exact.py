@@ -60,8 +60,8 @@ class ExactIndex:
     def save(self, path: str, stamp: str) -> None:
         """Write a file from which an index of this kind opens without reading the vectors; the *stamp* comes back then.
 
-        The file holds int8 rows whatever the dtype. It appears whole or not at all, in place of the one at *path*, and
-        only its owner may read it. Changes wait for a part of the time, searches do not.
+        The file holds the rows of large partitions as int8 whatever the dtype. It appears whole or not at all, in place
+        of the one at *path*, and only its owner may read it. Changes wait for a part of the time, searches do not.
 
         Raises:
             OSError: It could not be written. What was at *path* is still there.
@@ -74,7 +74,7 @@ class ExactIndex:
 
         The file is read and checked where and when something in it is needed; if it turns out to be damaged, whatever
         needed it raises `CorruptCacheError`, and the index must be opened and filled anew. Rows that are added are held
-        in *dtype*, those of the file stay in the file, as int8: so their similarities come with errors.
+        in *dtype*, those of the file stay in the file, most of them as int8: so their similarities come with errors.
 
         Raises:
             FileNotFoundError, OSError: There is no file, or it cannot be read.
@@ -127,6 +127,13 @@ class ExactIndex:
     def memory_bytes(self) -> int:
         """Memory of the arrays, spare room included, and of the table of ids."""
         return self._opened().memory_bytes()
+
+    def search_seconds(self, floor: float) -> float:
+        """How long a search of the largest partition takes, measured now; 0.0 where nothing is held.
+
+        The median of a few searches for rows that are held, with this *floor*.
+        """
+        return self._opened().search_seconds(floor)
 
     def close(self) -> None:
         """Give the memory back. Again is harmless; searches under way finish."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Iterable, Sequence
+from time import perf_counter
 
 from mneme.errors import CacheClosedError, QuantizationError
 from mneme.indexes import _hnsw_file
@@ -134,6 +136,20 @@ class HnswIndex:
     def memory_bytes(self) -> int:
         """Memory of graphs, arrays and tables, as far as the library says."""
         return self._opened().memory_bytes()
+
+    def build_seconds(self, rows: int, sample: Matrix) -> float:
+        """How long so many rows like those of *sample*, unit vectors of shape `(n, dim)`, may take to add to a graph.
+
+        Measured now by building one of the sample, and reckoned from there: a row costs a search of the graph, which
+        takes time in proportion to the logarithm of its rows.
+        """
+        contents = self._opened()
+        trial = Contents(contents.dim, contents.dtype, self._maker, self._settings)
+        began = perf_counter()
+        trial.add(range(len(sample)), [b""] * len(sample), sample)
+        taken = perf_counter() - began
+        size = max(2, len(sample))
+        return taken * rows / size * math.log(max(rows, 2)) / math.log(size)
 
     def save(self, path: str, stamp: str) -> None:
         """Write the whole index and *stamp* to one file, readable by its owner alone, in place of the one at *path*.
