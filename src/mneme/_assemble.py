@@ -18,7 +18,8 @@ from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme.indexes import ExactIndex
-from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, Store
+from mneme.indexes.elsewhere import ElsewhereIndex
+from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, SearchingStore, Store
 from mneme.stores import MemoryStore, SQLiteStore
 
 
@@ -55,6 +56,8 @@ def assemble(
     checked = make_options(**options)
     held = _store(path, store)
     index_path, own_options = _index_path(held, index_options)
+    if index_backend == "store":
+        _check_searching(held, checked.vector_dtype)
     choice, own_options = _choice(runtime, index_backend, own_options)
     make_index = _index_maker(index_backend, own_options)
     _check_embedder(embedder)
@@ -70,6 +73,7 @@ def assemble(
         events=Events(metrics_hook),
         hot_bytes=hot_bytes,
         choice=choice,
+        store_searches=index_backend == "store",
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
         new_mark=partial(secrets.token_hex, 16),
@@ -90,6 +94,18 @@ def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None
 
 def _has_the_verbs_of_a_store(candidate: object) -> bool:
     return isinstance(candidate, Store)  # so is an AsyncStore: its verbs have the same names
+
+
+def _check_searching(store: Store | AsyncStore, dtype: str) -> None:
+    if not isinstance(store, SearchingStore):
+        raise TypeError(
+            f"index_backend='store' needs a store that searches by itself (mneme.ports.SearchingStore), and "
+            f"{type(store).__name__} does not; use 'auto'"
+        )
+    if dtype != "float32":
+        raise ValueError(
+            f"vector_dtype={dtype!r} is for an index in the process; how the store holds vectors is up to it"
+        )
 
 
 def _index_path(
@@ -127,9 +143,13 @@ def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Cal
         return ExactIndex
     if backend == "hnsw":
         return _hnsw_maker(options or {})
+    if backend == "store":
+        if options:
+            raise TypeError(f"the index of the store has no option {min(options)!r} here; pass it to the store")
+        return ElsewhereIndex
     if isinstance(backend, str):
         raise ValueError(  # noqa: TRY004 -- a string is the right type
-            f"index_backend must be 'auto', 'numpy', 'hnsw' or an Index, got {backend!r}"
+            f"index_backend must be 'auto', 'numpy', 'hnsw', 'store' or an Index, got {backend!r}"
         )
     if not isinstance(backend, Index):
         raise TypeError(f"index_backend must have the verbs of mneme.Index, and {type(backend).__name__} has not")

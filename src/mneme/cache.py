@@ -51,7 +51,8 @@ class SemanticCache:
         codec: Encodes responses that are not `str`, `bytes` or JSON values.
         index_backend: "numpy" for an exact search, "hnsw" for an approximate one, or an `Index`. "auto" is exact,
             unless that was measured to be slow when the cache was opened or compacted, and an approximate index can be
-            built in reasonable time; `health` says which it is.
+            built in reasonable time; `health` says which it is. "store" leaves the search to a store that can do it,
+            and keeps no vectors in the process.
         index_options: Options of the index: "path", where it is saved; of "auto" the limits "slow" (0.025 seconds) and
             "patience" (60 seconds); of "hnsw" those of `HnswIndex`.
         vector_dtype: In what the index holds vectors in memory: "float32", "float16" or "int8". Decisions and reported

@@ -49,6 +49,7 @@ __all__ = [
     "Ref",
     "Removed",
     "SavedIndex",
+    "SearchingStore",
     "Selection",
     "Store",
     "StoreInfo",
@@ -205,6 +206,35 @@ class MarkedStore(Protocol):
 
     def mark(self, text: str) -> None:
         """Remember *text* in place of the one before. No sequence number is used up."""
+        ...
+
+
+@runtime_checkable
+class SearchingStore(Protocol):
+    """What a store may offer besides: to search its vectors by itself, for caches with `index_backend="store"`.
+
+    An `AsyncStore` that offers it has the same verbs, awaited.
+    """
+
+    def prepare_search(self, dim: int) -> None:
+        """Make the store ready for `similar`, with vectors of this dimension. Called when a cache opens, after `open`.
+
+        What the server needs for it is made if it is not there, which may take as long as reading every vector; again
+        is harmless.
+
+        Raises:
+            IndexBackendUnavailableError: The server cannot search vectors. The message says what it lacks.
+            StoreBackendError: It cannot be reached.
+        """
+        ...
+
+    def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
+        """For each unit query, about the *k* records of the partition that are nearest to it, vectors and all.
+
+        The cache scores them anew from their vectors, so their order and how the server rounds do not matter; which
+        they are does. Records below *floor* may be left out. Expired ones are returned like any other. A record that
+        was written before the call began must be found, as far as the server's index finds what it is asked for.
+        """
         ...
 
 

@@ -1,11 +1,12 @@
-"""Both stores keep the contract."""
+"""The stores that need no server keep the contract."""
 
 import pytest
 
 from mneme import ports
 from mneme.errors import EmbedderMismatchError
 from mneme.stores import MemoryStore, SQLiteStore
-from mneme.testing import StoreContract
+from mneme.testing import SearchContract, StoreContract
+from stores.searching import SearchingMemoryStore
 
 
 class TestMemoryStore(StoreContract):
@@ -13,6 +14,13 @@ class TestMemoryStore(StoreContract):
 
     def make_store(self):
         return MemoryStore()
+
+
+class TestSearchingMemoryStore(SearchContract):
+    durable = False
+
+    def make_store(self):
+        return SearchingMemoryStore()
 
 
 class TestSQLiteStore(StoreContract):

@@ -69,6 +69,7 @@ class Core:
         events: Events,
         hot_bytes: int,
         choice: Choice | None = None,
+        store_searches: bool = False,
         index_path: str | None = None,
         new_mark: Callable[[], str],
     ) -> None:
@@ -80,6 +81,8 @@ class Core:
         """Makes another index of the same kind; `None` when the caller passed the only one."""
         self.choice = choice
         """By what to change to another kind of index; `None` when that was settled."""
+        self.store_searches = store_searches
+        """The search is the store's, and the index holds nothing."""
         self.chosen = False
         """It was changed to."""
         self.embedder = embedder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from mneme._engine import choose, removal, saved, sync, usage
 from mneme._engine.core import Core
@@ -11,6 +12,12 @@ from mneme._rules.options import check_dtype
 from mneme.errors import StoreBackendError
 from mneme.ports import NamespaceSummary, Selection, VectorDType
 from mneme.types import Health, Stats
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _SearchingStore(Protocol):
+        async def prepare_search(self, dim: int) -> None: ...
 
 
 async def ready(core: Core) -> None:
@@ -30,6 +37,8 @@ async def _open(core: Core) -> None:
         summary = await core.store.summary()
         core.usage.load(summary)
         core.counts = sync.counts_of(summary)
+        if core.store_searches and dim is not None:
+            await cast("_SearchingStore", core.store).prepare_search(dim)
         if not await saved.load(core, info.seq):
             await sync.fill_index(core, core.index, core.options.vector_dtype)
             core.applied_seq = info.seq
@@ -170,7 +179,7 @@ async def check(core: Core) -> list[str]:
         counted = {namespace: count for namespace, count in core.counts.items() if count}
         if stored != counted:
             problems.append(f"the store holds {stored} entries by namespace, memory counts {counted}; reopen the cache")
-        if core.embedder is not None:
+        if core.embedder is not None and not core.store_searches:
             vectors, indexed = await sync.count_vectors(core), await core.index.size()
             if vectors != indexed:
                 problems.append(f"the store holds {vectors} vectors, the index {indexed}; reopen the cache")
@@ -206,6 +215,8 @@ async def _compact(core: Core) -> int:
 async def requantize(core: Core, dtype: VectorDType) -> None:
     """Hold the vectors in another dtype from now on, read anew from the store."""
     check_dtype(dtype)
+    if core.store_searches and dtype != "float32":
+        raise ValueError(f"the store holds the vectors, so there is no index to hold in {dtype!r}")
     async with core.writer:
         await core.runtime.finish(_requantize(core, dtype))
 

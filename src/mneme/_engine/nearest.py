@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -12,6 +12,13 @@ from mneme._engine.core import Core
 from mneme._rules.similarity import score
 from mneme.errors import CorruptCacheError
 from mneme.ports import Matches, Matrix, Record, Vector
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _SearchingStore(Protocol):
+        async def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]: ...
+
 
 ANY = -2.0
 """A floor that every similarity reaches."""
@@ -36,6 +43,8 @@ async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float
 
     Entries that left the store since they were indexed are passed over: the store is the truth.
     """
+    if core.store_searches:
+        return await _from_store(core, partition, queries, floor, k)
     index = core.index
     try:
         found = await index.search(partition, queries, floor=floor, k=k)
@@ -47,6 +56,15 @@ async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float
     records = await core.store.read(ids, vectors=inexact) if ids else []
     by_id = {record.id: record for record in records if record is not None}
     return [_supplied(matches, by_id, query, floor, k) for matches, query in zip(found, queries, strict=True)]
+
+
+async def _from_store(core: Core, partition: bytes, queries: Matrix, floor: float, k: int) -> list[Nearest]:
+    found = await cast("_SearchingStore", core.store).similar(partition, queries, floor=floor, k=k)
+    results = []
+    for records, query in zip(found, queries, strict=True):
+        # Fewer than k is all there are at or above the floor.
+        results.append(Nearest(_rescored(records, query, floor)[:k], more=len(records) >= k))
+    return results
 
 
 def _supplied(matches: Matches, by_id: dict[int, Record], query: Vector, floor: float, k: int) -> Nearest:

@@ -23,6 +23,8 @@ async def fill_index(core: Core, index: AsyncIndex, dtype: VectorDType) -> None:
     if core.embedder is None:
         return
     await index.open(core.embedder.dim, dtype)
+    if core.store_searches:
+        return
     after = 0
     while True:
         block = await core.store.vectors(after=after, limit=BLOCK)

@@ -14,7 +14,7 @@ from mneme.testing.stores import Faults, FlakyIndex, FlakyStore, SlowStore
 
 if TYPE_CHECKING:
     from mneme.testing.index_contract import IndexContract
-    from mneme.testing.store_contract import StoreContract
+    from mneme.testing.store_contract import SearchContract, StoreContract
 
 __all__ = [
     "AsyncTwin",
@@ -26,6 +26,7 @@ __all__ = [
     "HashEmbedder",
     "IndexContract",
     "ScriptedEmbedder",
+    "SearchContract",
     "SlowEmbedder",
     "SlowStore",
     "StoreContract",
@@ -33,6 +34,7 @@ __all__ = [
 
 _LAZY: dict[str, str] = {
     "IndexContract": "mneme.testing.index_contract",
+    "SearchContract": "mneme.testing.store_contract",
     "StoreContract": "mneme.testing.store_contract",
 }
 """Name to module, of what needs pytest or Hypothesis."""
