@@ -8,6 +8,7 @@ from mneme import __version__
 from mneme.cli._care import check, clear, vacuum
 from mneme.cli._get import get
 from mneme.cli._inspect import inspect
+from mneme.cli._plan import plan
 from mneme.cli._put import put
 from mneme.cli._stats import stats
 from mneme.cli.demo import demo
@@ -49,6 +50,7 @@ Examples:
   mneme check answers.db                                     is it sound
   mneme vacuum answers.db                                    remove what expired
   mneme clear answers.db --yes                               forget everything
+  mneme plan --entries 10m --dim 768                         what that many would take
 
 Every command takes --json: one document on stdout, errors as JSON on stderr. Where there is no terminal the output
 is plain text.
@@ -60,5 +62,5 @@ def app() -> None:
     """A semantic cache in a file: it answers again whatever means the same as something answered before."""
 
 
-for _command in (demo, put, get, inspect, stats, check, vacuum, clear):
+for _command in (demo, put, get, inspect, stats, check, vacuum, clear, plan):
     app.add_command(_command)

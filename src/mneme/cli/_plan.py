@@ -1,0 +1,187 @@
+"""`mneme plan`: what memory, disk and time a cache of some size will take."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+
+from mneme import SemanticCache
+from mneme.cli import _options as options, _show as show
+from mneme.cli._out import Column, Out
+from mneme.ports import Vector, VectorDType
+
+_SAMPLE = 2000
+"""Entries that the size of the database is measured with."""
+_SKETCHED_FROM = 2**20
+"""Numbers in a partition from which its rows have sketches, in the exact index."""
+_HELD: dict[VectorDType, tuple[int, int]] = {"float32": (4, 0), "float16": (2, 4), "int8": (1, 8)}
+"""Bytes of a number, and of the error and the scale that go with a row."""
+_WIDENED = 2
+"""How many times longer than a scan of float32 rows one takes that has to widen them first, as was measured."""
+_ID, _TABLE = 8, 80
+"""Bytes of a row's id, and of its place in the table of ids."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+_DIRECTIONS = 38
+_KEPT_BESIDE = 2
+"""Numbers in a sketch, but for the directions, which are a quarter of the dimensions at the most."""
+
+
+def as_number(_: click.Context, param: click.Parameter, value: str) -> int:
+    """A whole number, or one with k, m or b behind it."""
+    matched = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmb]?)", value.strip().lower())
+    number = 0 if matched is None else round(float(matched[1]) * _UNITS[matched[2]])
+    if number < 1:
+        raise click.BadParameter(f"{value!r} is no number; write 250000, 250k, 10m or 1.5b", param=param)
+    return number
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one dtype takes, for all entries."""
+
+    vector_dtype: str
+    memory_bytes: int
+    """Of the index, while the cache fills for the first time."""
+    saved_index_bytes: int
+    """Of the file it opens from later: mapped, so memory that the system may take back."""
+    database_bytes: int
+    lookup_bytes: int
+    """That a semantic lookup in one namespace and scope reads, where sketches tell."""
+    lookup_seconds: float
+    """What reading them takes on this machine."""
+    scan_seconds: float
+    """What reading all of the index takes: the worst case."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme plan --entries 10m --dim 768
+  mneme plan --entries 200k --dim 384 --partitions 1k --response-bytes 4k --json"""
+)
+@click.option("--entries", required=True, metavar="NUMBER", callback=as_number, help="How many: 250000, 250k, 10m.")
+@click.option("--dim", required=True, metavar="NUMBER", callback=as_number, help="Dimensions of the embedder.")
+@click.option(
+    "--partitions",
+    default="1",
+    show_default=True,
+    metavar="NUMBER",
+    callback=as_number,
+    help="Namespaces and scopes that the entries are spread over.",
+)
+@click.option(
+    "--query-bytes",
+    default="80",
+    show_default=True,
+    metavar="NUMBER",
+    callback=as_number,
+    help="Of a query, on average.",
+)
+@click.option(
+    "--response-bytes",
+    default="1k",
+    show_default=True,
+    metavar="NUMBER",
+    callback=as_number,
+    help="Of a response, on average.",
+)
+@options.json_option
+def plan(*, entries: int, dim: int, partitions: int, query_bytes: int, response_bytes: int, as_json: bool) -> None:
+    """Say what memory, disk and time a cache of a certain size will take.
+
+    Memory and the saved index are reckoned, the database is measured with a small cache in a temporary directory, and
+    times are what reading so many bytes takes on this machine.
+    """
+    out = Out(as_json=as_json)
+    plans = list(_plans(entries, dim, partitions, query_bytes, response_bytes))
+    out.document(
+        {
+            "entries": entries,
+            "dim": dim,
+            "partitions": partitions,
+            "query_bytes": query_bytes,
+            "response_bytes": response_bytes,
+            "plans": [asdict(one) for one in plans],
+        }
+    )
+    titles = ("memory", "saved index", "database", "lookup", "worst case")
+    out.table(
+        [Column("vector_dtype"), *(Column(title, right=True) for title in titles)],
+        [
+            (
+                one.vector_dtype,
+                *map(show.size, (one.memory_bytes, one.saved_index_bytes, one.database_bytes)),
+                *map(show.span, (one.lookup_seconds, one.scan_seconds)),
+            )
+            for one in plans
+        ],
+    )
+    out.hint("memory: of the exact index while it fills; opened again it maps the saved index instead")
+    out.hint("lookup: of the largest namespace and scope, beside the embedder; worst case: where sketches tell nothing")
+
+
+class _Noise:
+    """An embedder that is never called."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self.fingerprint = "noise"
+
+    def embed(self, text: str) -> Vector:
+        raise NotImplementedError(text)
+
+
+def _plans(entries: int, dim: int, partitions: int, query_bytes: int, response_bytes: int) -> Iterator[Plan]:
+    rows = -(-entries // partitions)
+    sketch = 4 * (min(_DIRECTIONS, max(1, dim // 4)) + _KEPT_BESIDE) if rows * dim >= _SKETCHED_FROM else 0
+    bandwidth = _bytes_a_second()
+    database = round(_database_bytes(dim, query_bytes, response_bytes) * entries / _SAMPLE)
+    for dtype, (number, beside) in _HELD.items():
+        held, saved = dim * number + beside, dim + _HELD["int8"][1] if sketch else dim * number + beside
+        lookup = rows * (sketch or held)
+        yield Plan(
+            dtype,
+            entries * (held + _ID + _TABLE + sketch),
+            entries * (saved + _ID + sketch),
+            database,
+            lookup,
+            lookup / bandwidth,
+            rows * (4 * dim * (1 if dtype == "float32" else _WIDENED) + sketch) / bandwidth,
+        )
+
+
+def _database_bytes(dim: int, query_bytes: int, response_bytes: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="mneme-plan-") as directory:
+        path = Path(directory, "plan.db")
+        with SemanticCache(path, _Noise(dim), index_options={"path": None}) as cache:
+            cache.put_many(_items(dim, query_bytes, response_bytes))
+            cache.compact()
+        return path.stat().st_size
+
+
+def _items(dim: int, query_bytes: int, response_bytes: int) -> Iterator[dict[str, object]]:
+    random = np.random.default_rng(0)
+    for number in range(_SAMPLE):
+        yield {
+            "query": f"{number:0{query_bytes}d}",
+            "response": "x" * response_bytes,
+            "embedding": random.standard_normal(dim, dtype=np.float32),
+        }
+
+
+def _bytes_a_second() -> float:
+    """How fast this machine multiplies a matrix that does not fit into its caches."""
+    matrix = np.ones((2**15, 512), np.float32)
+    taken = []
+    for _ in range(5):
+        began = perf_counter()
+        matrix @ matrix[0]
+        taken.append(perf_counter() - began)
+    return matrix.nbytes / min(taken)
