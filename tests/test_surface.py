@@ -117,6 +117,7 @@ OPTIONS = {
     "vector_dtype": "float32",
     "multi_process_mode": "single",
     "stale_check_interval": 0.5,
+    "on_store_error": "raise",
     "hot_bytes": 64 * 2**20,
     "max_query_bytes": 32_768,
     "max_response_bytes": 4 * 2**20,

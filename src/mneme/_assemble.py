@@ -14,6 +14,7 @@ from mneme._engine.choose import PATIENCE, SLOW, Choice
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_callable, check_count, check_parts, check_seconds, check_unit
 from mneme._rules.options import make_options
+from mneme._runtime.breaker import guarded
 from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
@@ -61,15 +62,20 @@ def assemble(
     choice, own_options = _choice(runtime, index_backend, own_options)
     make_index = _index_maker(index_backend, own_options)
     _check_embedder(embedder)
+    now = WallClock() if clock is None else clock
+    store_port = runtime.store(held)
+    if not isinstance(held, (MemoryStore, SQLiteStore)):
+        # Those two fail at once or after a wait that the caller set, and a file that cannot be written can be read.
+        store_port = guarded(store_port, now)
     return Core(
         options=checked,
         similarity_threshold=threshold,
-        store=runtime.store(held),
+        store=store_port,
         index=runtime.index(index_backend if make_index is None else make_index()),  # type: ignore[arg-type]  # an Index where nothing makes one
         make_index=None if make_index is None else lambda: runtime.index(make_index()),
         embedder=None if embedder is None else runtime.embedder(embedder),
         runtime=runtime,
-        clock=WallClock() if clock is None else clock,
+        clock=now,
         events=Events(metrics_hook),
         hot_bytes=hot_bytes,
         choice=choice,

@@ -15,6 +15,7 @@ from mneme._rules.arguments import check_unit
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL
 from mneme._rules.keys import Scope
+from mneme._rules.options import OnStoreError
 from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
@@ -63,6 +64,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         vector_dtype: VectorDType = "float32",
         multi_process_mode: str = "single",
         stale_check_interval: float = 0.5,
+        on_store_error: OnStoreError = "raise",
         hot_bytes: int = 64 * 2**20,
         max_query_bytes: int = 32_768,
         max_response_bytes: int = 4 * 2**20,
@@ -89,6 +91,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             vector_dtype=vector_dtype,
             multi_process_mode=multi_process_mode,
             stale_check_interval=stale_check_interval,
+            on_store_error=on_store_error,
             hot_bytes=hot_bytes,
             max_query_bytes=max_query_bytes,
             max_response_bytes=max_response_bytes,
@@ -353,7 +356,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
 
     async def __aenter__(self: C) -> C:
         try:
-            await maintain.ready(self._core)
+            await maintain.begin(self._core)
         except BaseException:
             # A cancellation may come when everything is open already, and then nobody else would close it.
             await self.close()

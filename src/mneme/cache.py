@@ -15,6 +15,7 @@ from mneme._rules.arguments import check_unit
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL
 from mneme._rules.keys import Scope
+from mneme._rules.options import OnStoreError
 from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
@@ -59,6 +60,8 @@ class SemanticCache:
             similarities are the same for all three.
         multi_process_mode: "single": one process uses the file at a time.
         stale_check_interval: Seconds between looks for other processes' writes, in modes that have any.
+        on_store_error: What `get`, `get_many`, `put` and `put_many` make of a store that fails: an exception ("raise"),
+            or a miss and nothing stored ("miss"); then a store that cannot be reached yet is no reason not to open.
         hot_bytes: Memory for exact entries that are served without touching the store; 0 for none.
         max_query_bytes: Longer queries raise `ValueError`.
         max_response_bytes: The same for encoded responses.
@@ -70,7 +73,7 @@ class SemanticCache:
         EmbedderMismatchError: The store was filled by another embedder.
         CorruptCacheError: The file is damaged or not a mneme cache; it was not altered.
         SchemaMigrationError: A newer version made the file; it was not altered.
-        StoreBackendError: The store cannot be opened.
+        StoreBackendError: The store cannot be opened, and *on_store_error* is "raise".
 
     Thread safety: all methods may be called from any thread. The embedder and `compute` functions run outside every
     lock.
@@ -103,6 +106,7 @@ class SemanticCache:
         vector_dtype: VectorDType = "float32",
         multi_process_mode: str = "single",
         stale_check_interval: float = 0.5,
+        on_store_error: OnStoreError = "raise",
         hot_bytes: int = 64 * 2**20,
         max_query_bytes: int = 32_768,
         max_response_bytes: int = 4 * 2**20,
@@ -129,13 +133,14 @@ class SemanticCache:
             vector_dtype=vector_dtype,
             multi_process_mode=multi_process_mode,
             stale_check_interval=stale_check_interval,
+            on_store_error=on_store_error,
             hot_bytes=hot_bytes,
             max_query_bytes=max_query_bytes,
             max_response_bytes=max_response_bytes,
             max_metadata_bytes=max_metadata_bytes,
             clock=clock,
         )
-        complete(maintain.ready(self._core))
+        complete(maintain.begin(self._core))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +173,8 @@ class SemanticCache:
             TypeError, ValueError: An argument is of the wrong type, empty, too long or out of range.
             EmbedderDimensionError: *embedding* does not have the cache's dimension.
             CacheClosedError: The cache is closed.
-            StoreBackendError: The store failed. Answers from memory are served all the same.
+            StoreBackendError: The store failed, and *on_store_error* is "raise". Answers from memory are served all the
+                same.
         """
         if embedding is None and not bypass:
             if similarity_threshold is not None:
@@ -295,7 +301,7 @@ class SemanticCache:
         ttl: TTL = None,
         tags: Sequence[str] = (),
     ) -> bool:
-        """Store a response; `False` if the validator refuses it, and then nothing is written.
+        """Store a response; `False` if the validator refuses it, and then nothing is written, or if the store failed.
 
         An entry of an equal query is replaced, keeps its id and starts its life anew. A reader sees the old entry or
         the new one. When this returns, the entry is durable as the store promises.
@@ -317,7 +323,8 @@ class SemanticCache:
             EmbedderMismatchError: The file holds vectors, and the cache was opened without an embedder.
             NamespaceQuotaExceededError: The namespace's quota is 0.
             CacheClosedError: The cache is closed.
-            StoreBackendError: The store failed; nothing was written.
+            StoreBackendError: The store failed, and *on_store_error* is "raise". Nothing was written; or, if the store
+                is on a network and its answer was lost, all of it.
             Exception: Whatever the embedder or the validator raises; nothing was written.
         """
         return complete(
@@ -356,7 +363,7 @@ class SemanticCache:
             tags: For items that do not say.
 
         Returns:
-            How many were stored: all but those that the validator refused.
+            How many were stored: all but those that the validator refused; 0 if the store failed.
 
         Raises: as `put`, for the first item that is not right; nothing was written.
         """
@@ -495,7 +502,7 @@ class SemanticCache:
         A hit says itself where it came from; namespace and scope are then not looked at.
 
         Raises:
-            StoreBackendError: The store failed; nothing was removed.
+            StoreBackendError: The store failed; nothing was removed, or on a network perhaps all of it.
         """
         return complete(verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope))
 
@@ -517,7 +524,7 @@ class SemanticCache:
 
         Raises:
             ValueError: Nothing was given; `clear` removes everything.
-            StoreBackendError: The store failed; nothing was removed.
+            StoreBackendError: The store failed; nothing was removed, or on a network perhaps all of it.
         """
         return complete(
             verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)

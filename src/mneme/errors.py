@@ -68,4 +68,7 @@ class SchemaMigrationError(MnemeError):
 
 
 class StoreBackendError(MnemeError):
-    """The store failed: disk full, locked, unreachable. Everything acknowledged before is intact."""
+    """The store failed: disk full, locked, unreachable. Everything acknowledged before is intact.
+
+    What was asked for did not happen; or, where an answer can be lost on its way, may have happened whole.
+    """

@@ -111,8 +111,14 @@ class Store(Protocol):
     """Where entries live. The store is the truth: everything in memory can be rebuilt from it.
 
     Every verb is one transaction: it happens whole or not at all, and is durable when it returns. All verbs are safe to
-    call from several threads at once. A verb that fails for reasons outside mneme raises `StoreBackendError` and leaves
-    the store as it was; after `close` every verb but `close` raises `CacheClosedError`.
+    call from several threads at once. After `close` every verb but `close` raises `CacheClosedError`.
+
+    A verb that fails for reasons outside mneme raises `StoreBackendError`. Then nothing happened; or, where the answer
+    may be lost on its way, the outcome is unknown: all of it happened, or nothing, or all of it is about to. The message
+    says which it is. The cache takes every outcome to be unknown: it asks `changes` before it believes its memory.
+
+    A store whose verbs fail five times in a row is asked less often: calls fail at once, and now and then one is let
+    through to see whether the store is back. So a verb must come to an end: one that waits on a network gives up.
     """
 
     @property

@@ -44,8 +44,9 @@ class Walker(RuleBasedStateMachine):
         hot_bytes=st.sampled_from([0, 3000, 2**20]),
         dtype=DTYPES,
         default_ttl=st.sampled_from([None, 30]),
+        lenient=st.booleans(),
     )
-    def open(self, *, words, cap, quota, picky, ages, hot_bytes, dtype, default_ttl):
+    def open(self, *, words, cap, quota, picky, ages, hot_bytes, dtype, default_ttl, lenient):
         self.words = words
         self.strict = False
         self.default_ttl = default_ttl
@@ -57,6 +58,7 @@ class Walker(RuleBasedStateMachine):
             return not (self.strict and isinstance(value, str) and value.startswith("bad"))
 
         self.picky = picky
+        self.lenient = lenient
         self.options = {
             "clock": self.clock,
             "max_entries": cap,
@@ -64,6 +66,7 @@ class Walker(RuleBasedStateMachine):
             "default_ttl": default_ttl,
             "hot_bytes": hot_bytes,
             "vector_dtype": dtype,
+            "on_store_error": "miss" if lenient else "raise",
             **({"validator": valid} if picky else {}),
             **({"confidence_fn": decay, "min_confidence": 0.45} if ages else {}),
         }

@@ -133,6 +133,7 @@ full: SemanticCache = SemanticCache(
     vector_dtype="int8",
     multi_process_mode="single",
     stale_check_interval=1,
+    on_store_error="miss",
     hot_bytes=0,
     max_query_bytes=1,
     max_response_bytes=1,
@@ -140,6 +141,7 @@ full: SemanticCache = SemanticCache(
     clock=clock,
 )
 SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]
+SemanticCache("a.db", Mine(), on_store_error="ignore")  # type: ignore[arg-type]
 SemanticCache("a.db", Awaited())  # type: ignore[arg-type]
 SemanticCache("a.db", "all-MiniLM")  # type: ignore[arg-type]
 SemanticCache("a.db", Mine(), 0.9)  # type: ignore[call-arg, arg-type]

@@ -160,7 +160,7 @@ _NOT_TO_BE_STORED = {
     # Without a vector the entry would stay invisible to the semantic layer for as long as it lives.
     "embedder_failure": "the embedder failed",
     # It would most likely fail once more, after as long a wait.
-    "store_failure": "the store failed",
+    "store": "the store failed",
 }
 
 
@@ -198,11 +198,12 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
 async def _find(core: Core, ask: Ask) -> Found:
     """Look the request up; a store that fails is a miss, because the value can be computed without it."""
     try:
+        core.check_reached()
         [found] = await lookup.find(core, [ask])
         await lookup.tidy(core, [found])
     except StoreBackendError as error:
         core.store_failed(ask.namespace, "looking up a query", error)
-        return Found(reason="store_failure")
+        return Found(reason="store")
     return found
 
 
@@ -227,6 +228,7 @@ async def _store(core: Core, order: Order, value: Any, took: float) -> Record | 
     """Store a computed value if that is possible: it was too dear to be lost to the cache's troubles."""
     namespace = order.ask.namespace
     try:
+        core.check_reached()
         one = write.draft(
             core,
             order.ask,

@@ -17,8 +17,9 @@ from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.flights import Flights
 from mneme._runtime.hot import HotEntry, HotLayer
+from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
-from mneme.errors import CacheClosedError
+from mneme.errors import CacheClosedError, StoreBackendError
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Matrix, Record, StoreInfo, Vector
 from mneme.types import Hit, Layer
 
@@ -94,6 +95,8 @@ class Core:
         self.flights = Flights(runtime)
         self.writer = runtime.lock()
         self.opener = runtime.lock()
+        self.openings = 0
+        """How often opening the store has failed."""
         self.info: StoreInfo | None = None
         """What opening the store found; `None` before."""
         self.closed = False
@@ -114,6 +117,7 @@ class Core:
         # With these defaults an equal query is confident, and what was valid once still is.
         self._plain_verdict = options.validator is default_validator and options.confidence_fn is None
         self._others_write = False
+        self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
 
@@ -126,6 +130,11 @@ class Core:
     def check_open(self) -> None:
         if self.closed:
             raise CacheClosedError("the cache is closed; open a new one")
+
+    def check_reached(self) -> None:
+        """Raise `StoreBackendError` while the store could not be opened yet."""
+        if self.info is None:
+            raise StoreBackendError("the store has not been reached yet")
 
     def changed(self, first: int, last: int) -> None:
         """Memory follows a change of its own, of these sequence numbers. It catches up with what others wrote between.
@@ -144,6 +153,10 @@ class Core:
         """Memory can no longer be trusted to mirror the store."""
         self.dirty = True
         self.hot.clear()
+
+    def mark_behind(self) -> None:
+        """The store may have done what it gave no answer to: memory asks before it is believed. What is hot stays."""
+        self.dirty = True
 
     def ask(
         self,
@@ -187,8 +200,8 @@ class Core:
         """
         if not embeddings:
             return []
-        dim = self.store_info.dim
-        if self.embedder is None or dim is None:
+        dim = None if self.embedder is None else self.embedder.dim if self.info is None else self.info.dim
+        if dim is None:
             raise TypeError("embedding= needs a cache with an embedder, whose dimension and fingerprint it shares")
         if len(embeddings) == 1:
             return [unit_vector(embeddings[0], dim)]
@@ -286,8 +299,11 @@ class Core:
         self.events.send("miss", namespace, reason=reason)
 
     def store_failed(self, namespace: str, doing: str, error: BaseException) -> None:
-        """The store failed at something nobody asked for, so nobody needs an exception."""
-        logger.warning("the store failed while %s: %s", doing, error)
+        """The store failed at something that nobody gets an exception for. Warned of now and then, told every time."""
+        untold = self._seldom.untold(doing, self.clock.now())
+        if untold is not None:
+            more = f" ({untold} more such failures since the last warning)" if untold else ""
+            logger.warning("the store failed while %s: %s%s", doing, error, more)
         self.events.send("store_failure", namespace, doing=doing, error=repr(error))
 
     def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int) -> None:

@@ -12,6 +12,7 @@ from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import Scored, nearest
 from mneme._rules.matching import RESOLUTION, Verdict, judge
+from mneme.errors import StoreBackendError
 from mneme.ports import Record, Vector
 from mneme.types import Hit, Layer
 
@@ -59,6 +60,13 @@ async def get(core: Core, ask: Ask) -> Hit | None:
 async def get_many(core: Core, asks: Sequence[Ask]) -> list[Hit | None]:
     """The answer to each request, all of one partition, and what goes with serving it."""
     return await _finish(core, asks, await find(core, asks))
+
+
+def missed(core: Core, asks: Sequence[Ask], error: StoreBackendError) -> None:
+    """Count requests as misses because the store failed, and tell of that once."""
+    core.store_failed(asks[0].namespace, "looking up a query", error)
+    for ask in asks:
+        core.count_miss(ask.namespace, "store")
 
 
 async def _finish(core: Core, asks: Sequence[Ask], results: Sequence[Found]) -> list[Hit | None]:

@@ -30,6 +30,34 @@ async def ready(core: Core) -> None:
                 await core.runtime.finish(_open(core))
 
 
+async def start(core: Core) -> StoreBackendError | None:
+    """Like `ready`; where a store that fails makes misses, one that cannot be opened yet is returned, not raised."""
+    if not core.options.failing_is_missing:
+        await ready(core)
+        return None
+    core.check_open()
+    if core.info is not None:
+        return None
+    before = core.openings
+    try:
+        async with core.opener:
+            core.check_open()
+            if core.info is None:
+                if core.openings != before:  # whoever waited behind a failure does not wait for the next one too
+                    return StoreBackendError("the store could not be opened just now, by another caller")
+                await core.runtime.finish(_open(core))
+    except StoreBackendError as error:
+        return error
+    return None
+
+
+async def begin(core: Core) -> None:
+    """Open the cache when it is made or entered; where that is no error, a store that cannot be opened is told of."""
+    down = await start(core)
+    if down is not None:
+        core.store_failed("", "opening", down)
+
+
 async def _open(core: Core) -> None:
     fingerprint, dim = _identity(core)
     try:
@@ -48,11 +76,23 @@ async def _open(core: Core) -> None:
         await choose.index(core)
         if core.saved_seq is None:
             await saved.save(core)
-    except BaseException:
-        core.closed = core.released = True  # a store that was closed cannot be opened again
-        await _let_go(core)
+    except BaseException as error:
+        if core.options.failing_is_missing and isinstance(error, StoreBackendError):
+            core.openings += 1
+            await _begin_again(core)
+        else:
+            core.closed = core.released = True  # a store that was closed cannot be opened again
+            await _let_go(core)
         raise
     core.info = info
+
+
+async def _begin_again(core: Core) -> None:
+    """Forget what was half opened; the store may be opened again as it is."""
+    core.applied_seq, core.saved_seq, core.dirty = 0, None, False
+    if core.make_index is not None:
+        index, core.index = core.index, core.make_index()
+        await index.close()
 
 
 def _identity(core: Core) -> tuple[str | None, int | None]:
@@ -138,6 +178,7 @@ async def health(core: Core) -> Health:
     summary: list[NamespaceSummary] = []
     answers, agrees = True, False
     try:
+        core.check_reached()
         await sync.catch_up_if_dirty(core)
         summary = await core.store.summary()
         agrees = _agrees(core, summary)
@@ -150,12 +191,15 @@ async def health(core: Core) -> Health:
         answers = agrees = False
     entries = sum(part.entries for part in summary)
     oldest = [part.oldest_created_at for part in summary if part.oldest_created_at is not None]
-    has_index = core.embedder is not None
+    has_index = core.embedder is not None and core.info is not None
+    info = core.info
     return Health(
         healthy=answers and agrees,
-        schema_version=core.store_info.schema_version,
+        schema_version=0 if info is None else info.schema_version,
         integrity_ok=agrees,
-        embedder_fingerprint_match=core.embedder is None or core.embedder.fingerprint == core.store_info.fingerprint,
+        embedder_fingerprint_match=(
+            core.embedder is None or (info is not None and core.embedder.fingerprint == info.fingerprint)
+        ),
         entries=entries,
         namespaces=sum(part.entries > 0 for part in summary),
         oldest_entry_age_seconds=max(0.0, core.clock.now() - min(oldest)) if oldest else None,

@@ -10,6 +10,8 @@ from mneme._engine import sync, usage
 from mneme._engine.core import Core
 from mneme._rules import eviction
 from mneme._rules.matching import Verdict
+from mneme._rules.selecting import doubtful
+from mneme._runtime.breaker import NotAskedError
 from mneme.errors import StoreBackendError
 from mneme.ports import Record, Removed, Selection
 
@@ -35,9 +37,14 @@ async def _remove(core: Core, selection: Selection) -> list[Removed]:
         for namespace, count in Counter(one.namespace for one in removed).items():
             core.counts[namespace] = core.counts.get(namespace, 0) - count
     except BaseException as error:
-        # By contract a store that fails with its own error has removed nothing.
         if removed is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
+        elif not isinstance(error, NotAskedError):
+            # It may have been done all the same: what was meant answers no more. What may have been evicted is no less
+            # true than before, and stays hot until memory has caught up.
+            if selection.least_recent is None:
+                core.hot.forget_if(doubtful(selection))
+            core.mark_behind()
         raise
     return removed
 

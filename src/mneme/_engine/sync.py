@@ -124,6 +124,7 @@ async def catch_up(core: Core) -> None:
             await change_index(core, partial(_remove, gone))
         found = [record for record in records if record is not None]
         await index_records(core, found, [record.id for record in found])
+        core.usage.replaced({record.id: record.accessed_at for record in found})
         core.hot.discard([*gone, *alive])
         core.applied_seq = changes[-1].seq
     await load_counts(core)

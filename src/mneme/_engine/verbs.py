@@ -12,12 +12,13 @@ import numpy as np
 
 from mneme._engine import compute, explore, lookup, maintain, removal, write
 from mneme._engine.compute import Got, Order, SingleFlight
-from mneme._engine.core import Core
-from mneme._engine.write import PLAIN, Lifetime
+from mneme._engine.core import Ask, Core
+from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope, canonical_scope, partition_of
-from mneme.ports import Selection, VectorDType
+from mneme.errors import StoreBackendError
+from mneme.ports import Matrix, Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags"})
@@ -33,7 +34,7 @@ async def get_many(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> list[Hit | None]:
-    await maintain.ready(core)
+    down = await maintain.start(core)
     if isinstance(queries, (str, bytes)):
         raise TypeError("queries must be a sequence of strings; for one query use get")
     if not hasattr(queries, "__getitem__"):
@@ -57,12 +58,29 @@ async def get_many(
             core.count_miss(ask.namespace, "bypass")
         return [None] * len(asks)
     cold = [ask for ask in asks if ask.vector is not None or core.hot.get(ask.hot_key) is None]
-    found = dict(zip(map(id, cold), await lookup.get_many(core, cold) if cold else [], strict=True))
+    found = dict(zip(map(id, cold), await _look_up(core, cold, down) if cold else [], strict=True))
     # What memory holds is served last, so that nothing was counted if the rest fails.
-    return [
-        found[id(ask)] if id(ask) in found else core.peek(ask.query, namespace, scope) or await lookup.get(core, ask)
-        for ask in asks
-    ]
+    hits = []
+    for ask in asks:
+        hit = found[id(ask)] if id(ask) in found else core.peek(ask.query, namespace, scope)
+        if hit is None and id(ask) not in found:  # it has left the hot layer since
+            [hit] = await _look_up(core, [ask], down)
+        hits.append(hit)
+    return hits
+
+
+async def _look_up(core: Core, asks: Sequence[Ask], down: StoreBackendError | None) -> list[Hit | None]:
+    """The answer to each request; misses, if the store fails and that is what it makes, as it does if it is *down*."""
+    if down is None:
+        try:
+            return await lookup.get_many(core, asks)
+        except StoreBackendError as error:
+            if not core.options.failing_is_missing:
+                raise
+            lookup.missed(core, asks, error)
+    else:
+        lookup.missed(core, asks, down)
+    return [None] * len(asks)
 
 
 async def get(
@@ -75,15 +93,25 @@ async def get(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> Hit | None:
+    down = None
     if core.info is None or core.closed:  # asked here as well, because a cold hit feels every call
-        await maintain.ready(core)
+        down = await maintain.start(core)
     ask = core.ask(
         query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
     )
     if bypass:
         core.count_miss(ask.namespace, "bypass")
         return None
-    return await lookup.get(core, ask)
+    if down is not None:
+        lookup.missed(core, [ask], down)
+        return None
+    try:
+        return await lookup.get(core, ask)
+    except StoreBackendError as error:
+        if not core.options.failing_is_missing:
+            raise
+        lookup.missed(core, [ask], error)
+        return None
 
 
 async def nearest(core: Core, query: str, *, k: int, embedding: Any, namespace: str, scope: Scope) -> list[Hit]:
@@ -121,14 +149,28 @@ async def put(
     ttl: TTL,
     tags: Sequence[str],
 ) -> bool:
+    down = None
     if core.info is None or core.closed:
-        await maintain.ready(core)
+        down = await maintain.start(core)
     ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
     draft = write.draft(core, ask, response, metadata, tags, PLAIN if ttl is None else Lifetime(ttl), core.clock.now())
-    if draft is None:
-        return False
-    await write.put(core, [draft])
-    return True
+    return draft is not None and await _store(core, [draft], None, down)
+
+
+async def _store(core: Core, drafts: Sequence[Draft], matrix: Matrix | None, down: StoreBackendError | None) -> bool:
+    """Whether the drafts were stored: a store that fails, or is *down*, may be told of instead of raised."""
+    if down is None:
+        try:
+            await write.put(core, drafts, matrix)
+        except StoreBackendError as error:
+            if not core.options.failing_is_missing:
+                raise
+            core.store_failed(drafts[0].record.namespace, "storing a response", error)
+            return False
+        return True
+    if drafts:
+        core.store_failed(drafts[0].record.namespace, "storing a response", down)
+    return False
 
 
 async def put_many(
@@ -141,7 +183,7 @@ async def put_many(
     ttl: TTL,
     tags: Sequence[str],
 ) -> int:
-    await maintain.ready(core)
+    down = await maintain.start(core)
     if not hasattr(items, "__iter__"):
         raise TypeError(f"items must be an iterable of (query, response) pairs or mappings, not {type(items).__name__}")
     shapes: set[tuple[Any, ...]] = set()
@@ -163,8 +205,8 @@ async def put_many(
         if draft is not None:
             accepted.append(draft)
     whole = isinstance(vectors, np.ndarray) and len(vectors) == len(accepted) == len(given)
-    await write.put(core, accepted, np.asarray(vectors) if whole else None)
-    return len(accepted)
+    stored = await _store(core, accepted, np.asarray(vectors) if whole else None, down)
+    return len(accepted) if stored else 0
 
 
 def _item(position: int, item: Any, shapes: set[tuple[Any, ...]]) -> Mapping[str, Any]:
@@ -208,7 +250,7 @@ async def get_or_compute(
     stale_on_error: bool,
     single_flight: SingleFlight,
 ) -> Got:
-    await maintain.ready(core)
+    await maintain.start(core)  # a value can be computed without the store
     write.checked_metadata(core, metadata)  # now: what is wrong with it must not come out after an hour of computing
     order = Order(
         ask=core.ask(
@@ -308,7 +350,7 @@ async def stats(core: Core, namespace: str | None) -> Stats:
 
 
 async def health(core: Core) -> Health:
-    await maintain.ready(core)
+    await maintain.start(core)
     return await maintain.health(core)
 
 

@@ -14,6 +14,7 @@ from mneme._engine.removal import Evicted
 from mneme._rules.arguments import check_tags
 from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
+from mneme._runtime.breaker import NotAskedError
 from mneme._runtime.hot import HotEntry, HotKey
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
 from mneme.ports import Matrix, Record, Written
@@ -70,9 +71,9 @@ def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a ba
         EmbedderMismatchError: The store holds vectors, and this cache has no embedder to add more.
     """
     options = core.options
-    if core.embedder is None and core.store_info.fingerprint is not None:
+    if core.embedder is None and core.info is not None and core.info.fingerprint is not None:
         raise EmbedderMismatchError(
-            f"this cache was made with the embedder {core.store_info.fingerprint!r} and is open without one; "
+            f"this cache was made with the embedder {core.info.fingerprint!r} and is open without one; "
             "open it with that embedder to write"
         )
     if options.namespace_quotas.get(ask.namespace) == 0:
@@ -132,7 +133,7 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
     If the vectors of the drafts are the rows of a *matrix*, all of them and in this order, they need not be copied.
 
     Raises:
-        StoreBackendError: The store failed; nothing was stored.
+        StoreBackendError: The store failed: nothing was stored, or all of it.
     """
     latest = drafts
     if len(drafts) != 1 or drafts[0].record.vector is None:
@@ -206,9 +207,12 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
         for namespace, count in Counter([record.namespace for record in records]).items():
             core.counts[namespace] = core.counts.get(namespace, 0) + count
     except BaseException as error:
-        # By contract a store that fails with its own error has written nothing.
         if written is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()
+        elif not isinstance(error, NotAskedError):
+            # It may have been done all the same: what was to be replaced answers no more, all else goes on.
+            core.hot.forget([one.hot_key for one in drafts])
+            core.mark_behind()
         raise
     now = drafts[-1].record.accessed_at
     return written, await removal.evict(core, now) if removal.may_be_due(core, now) else removal.NOTHING

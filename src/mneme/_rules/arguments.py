@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+Choice = TypeVar("Choice", bound=str)
 
 
 def check_text(value: Any, what: str, max_bytes: int) -> str:
@@ -66,6 +68,16 @@ def check_seconds(value: Any, what: str) -> float:
     if not value >= 0:
         raise ValueError(f"{what} must be seconds, 0 or more, got {value!r}")
     return float(value)
+
+
+def check_choice(value: Any, what: str, choices: Sequence[Choice]) -> Choice:
+    """One of the texts there are to choose from."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise ValueError(f"{what} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
 def check_callable(value: Any, what: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-from mneme._rules.arguments import check_callable, check_count, check_namespace, check_parts, check_unit
+from mneme._rules.arguments import check_callable, check_choice, check_count, check_namespace, check_parts, check_unit
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import normalize_query
@@ -14,6 +14,7 @@ from mneme.errors import QuantizationError
 from mneme.ports import Codec, VectorDType
 
 Validator = Callable[[Any], bool]
+OnStoreError: TypeAlias = Literal["raise", "miss"]
 _ERROR_MARKS = ("[ERROR]", "[LLM Error]")
 
 
@@ -33,6 +34,12 @@ class Options:
     max_query_bytes: int
     max_response_bytes: int
     max_metadata_bytes: int
+    on_store_error: OnStoreError = "raise"
+
+    @property
+    def failing_is_missing(self) -> bool:
+        """Whether a store that fails makes misses instead of errors."""
+        return self.on_store_error == "miss"
 
 
 def default_validator(response: Any) -> bool:
@@ -56,6 +63,7 @@ def make_options(
     max_query_bytes: int,
     max_response_bytes: int,
     max_metadata_bytes: int,
+    on_store_error: OnStoreError,
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
@@ -85,6 +93,7 @@ def make_options(
         max_query_bytes=check_count(max_query_bytes, "max_query_bytes", 1),
         max_response_bytes=check_count(max_response_bytes, "max_response_bytes", 1),
         max_metadata_bytes=check_count(max_metadata_bytes, "max_metadata_bytes", 1),
+        on_store_error=check_choice(on_store_error, "on_store_error", get_args(OnStoreError)),
     )
 
 

@@ -7,7 +7,7 @@ read sets one flag, where a least-recently-used list would have to be relinked u
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mneme.ports import Record
@@ -83,6 +83,20 @@ class HotLayer:
                 hot_key = self._by_id.get(entry_id)
                 if hot_key is not None:
                     self._remove(hot_key)
+
+    def forget(self, hot_keys: Iterable[HotKey]) -> None:
+        """Forget what may have been replaced."""
+        with self._lock:
+            self._version += 1
+            for hot_key in hot_keys:
+                self._remove(hot_key)
+
+    def forget_if(self, doubtful: Callable[[Record], bool]) -> None:
+        """Forget every entry that is *doubtful*. Looks at all of them."""
+        with self._lock:
+            self._version += 1
+            for hot_key in [key for key, entry in self._entries.items() if doubtful(entry.record)]:
+                self._remove(hot_key)
 
     def clear(self) -> None:
         with self._lock:

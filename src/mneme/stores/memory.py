@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from mneme._rules.selecting import satisfies
 from mneme.errors import CacheClosedError, EmbedderDimensionError, EmbedderMismatchError
 from mneme.ports import (
     HISTORY,
@@ -194,16 +195,7 @@ class MemoryStore:
             ids = sorted({self._id_of(ref) for ref in selection.refs})
             records = [self._entries[entry_id] for entry_id in ids if entry_id in self._entries]
         for record in records:
-            if (
-                selection.namespace in {None, record.namespace}
-                and selection.partition in {None, record.partition}
-                and (selection.tags is None or not set(selection.tags).isdisjoint(record.tags))
-                and (selection.created_before is None or record.created_at < selection.created_before)
-                and (
-                    selection.removable_by is None
-                    or (record.removable_at is not None and record.removable_at <= selection.removable_by)
-                )
-            ):
+            if satisfies(record, selection):
                 yield record
 
     def _summed(self, name: str, records: list[Record]) -> NamespaceSummary:
