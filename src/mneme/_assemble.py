@@ -12,12 +12,20 @@ from typing import Any, cast
 
 from mneme._engine.choose import PATIENCE, SLOW, Choice
 from mneme._engine.core import Core
-from mneme._rules.arguments import check_callable, check_count, check_parts, check_seconds, check_unit
+from mneme._rules.arguments import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_parts,
+    check_seconds,
+    check_unit,
+)
 from mneme._rules.options import make_options
 from mneme._runtime.breaker import guarded
 from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
+from mneme._runtime.following import Following
 from mneme.indexes import ExactIndex
 from mneme.indexes.elsewhere import ElsewhereIndex
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, SearchingStore, Store
@@ -48,10 +56,7 @@ def assemble(
     threshold = check_unit(similarity_threshold, "similarity_threshold")
     check_callable(metrics_hook, "metrics_hook")
     check_count(hot_bytes, "hot_bytes", 0)
-    if multi_process_mode != "single":
-        raise ValueError(
-            f"multi_process_mode must be 'single', the only mode of this release, got {multi_process_mode!r}"
-        )
+    mode = check_choice(multi_process_mode, "multi_process_mode", ("single", "stale-tolerant"))
     check_seconds(stale_check_interval, "stale_check_interval")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
@@ -83,6 +88,12 @@ def assemble(
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
         new_mark=partial(secrets.token_hex, 16),
+        # To ask a file costs microseconds, and many a user has two processes without knowing it.
+        following=Following(
+            mode,
+            polls=mode == "stale-tolerant" or isinstance(held, SQLiteStore),
+            interval=float(stale_check_interval),
+        ),
     )
 
 

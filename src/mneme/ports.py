@@ -114,8 +114,8 @@ class Store(Protocol):
     call from several threads at once. After `close` every verb but `close` raises `CacheClosedError`.
 
     A verb that fails for reasons outside mneme raises `StoreBackendError`. Then nothing happened; or, where the answer
-    may be lost on its way, the outcome is unknown: all of it happened, or nothing, or all of it is about to. The message
-    says which it is. The cache takes every outcome to be unknown: it asks `changes` before it believes its memory.
+    may be lost on its way, the outcome is unknown: all of it happened, or nothing, or all of it is about to. The
+    message says which it is. The cache takes every outcome to be unknown: it asks `changes` before memory is believed.
 
     A store whose verbs fail five times in a row is asked less often: calls fail at once, and now and then one is let
     through to see whether the store is back. So a verb must come to an end: one that waits on a network gives up.

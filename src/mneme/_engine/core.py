@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,23 @@ from mneme._rules.vectors import unit_vector, unit_vectors
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.flights import Flights
+from mneme._runtime.following import Following
 from mneme._runtime.hot import HotEntry, HotLayer
 from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError, StoreBackendError
-from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Clock, Matrix, Record, StoreInfo, Vector
+from mneme.ports import (
+    AsyncEmbedder,
+    AsyncIndex,
+    AsyncStore,
+    Clock,
+    Matrix,
+    Record,
+    Removed,
+    StoreInfo,
+    Vector,
+    Written,
+)
 from mneme.types import Hit, Layer
 
 if TYPE_CHECKING:
@@ -28,6 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mneme")
 
+NEVER = math.inf
+"""A moment that does not come."""
 _REMEMBERED = 1024
 """Namespaces whose partition need not be worked out again."""
 
@@ -53,7 +68,7 @@ class Ask:
 class Core:
     """The shared state of one cache.
 
-    `counts`, `applied_seq` and `dirty` change only while `writer` is held.
+    `counts`, `applied_seq`, `own` and `dirty` change only while `writer` is held.
     """
 
     def __init__(
@@ -73,6 +88,7 @@ class Core:
         store_searches: bool = False,
         index_path: str | None = None,
         new_mark: Callable[[], str],
+        following: Following,
     ) -> None:
         self.options = options
         self.threshold = similarity_threshold
@@ -104,6 +120,8 @@ class Core:
         self.released = False
         """Everything was let go of."""
         self.counts: dict[str, int] = {}
+        self.counts_behind = False
+        """Others wrote since the entries were counted."""
         self.applied_seq = 0
         """Up to which change of the store memory mirrors it."""
         self.index_path = index_path
@@ -113,10 +131,17 @@ class Core:
         self.saved_seq: int | None = None
         """Up to which change the saved index goes; `None` if there is none that is any good."""
         self.dirty = False
-        """A write was interrupted between store and memory: memory must catch up before it is believed."""
+        """Memory lacks something that happened, or may have: it must catch up before it is believed."""
+        self.own: set[int] = set()
+        """Sequence numbers above `applied_seq` that are this cache's own, and in memory already."""
+        self.following = following
+        self.next_check = NEVER
+        """From when on the store must be asked before memory is believed."""
+        self.overdue = False
+        """A hit was kept back because it is time to ask."""
         # With these defaults an equal query is confident, and what was valid once still is.
         self._plain_verdict = options.validator is default_validator and options.confidence_fn is None
-        self._others_write = False
+        self._lost = False  # a write of its own may be among what the store knows and memory does not
         self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
@@ -136,27 +161,39 @@ class Core:
         if self.info is None:
             raise StoreBackendError("the store has not been reached yet")
 
-    def changed(self, first: int, last: int) -> None:
-        """Memory follows a change of its own, of these sequence numbers. It catches up with what others wrote between.
+    def changed(self, done: Sequence[Written] | Sequence[Removed]) -> None:
+        """Memory follows a change of its own. If numbers between are missing, it catches up with what others wrote.
 
         The caller holds `writer`.
         """
-        if first == self.applied_seq + 1:
+        first, last = done[0].seq, done[-1].seq
+        if first == self.applied_seq + 1 and last - first < len(done):
             self.applied_seq = last
         elif last > self.applied_seq:
-            if not self._others_write:
-                self._others_write = True
-                logger.warning("another process or cache writes to the same store; what it writes is seen late")
-            self.mark_dirty()
+            self.own.update([one.seq for one in done])
+            self.dirty = True
+            if not self.following.polls:  # or it would be found out by the next lookup that memory does not answer
+                self.next_check = -NEVER
+
+    def caught_up(self, *, others: bool) -> None:
+        """Memory mirrors the store, having applied what *others* wrote, if they did. The caller holds `writer`."""
+        self.own.clear()
+        self.dirty = False
+        lost, self._lost = self._lost, False
+        if others and not lost and self.following.is_news():
+            logger.warning(
+                "another process or cache writes to the same store; if that is meant to be, pass "
+                "multi_process_mode='stale-tolerant'"
+            )
 
     def mark_dirty(self) -> None:
         """Memory can no longer be trusted to mirror the store."""
-        self.dirty = True
+        self.mark_behind()
         self.hot.clear()
 
     def mark_behind(self) -> None:
         """The store may have done what it gave no answer to: memory asks before it is believed. What is hot stays."""
-        self.dirty = True
+        self.dirty = self.counts_behind = self._lost = True
 
     def ask(
         self,
@@ -207,9 +244,10 @@ class Core:
             return [unit_vector(embeddings[0], dim)]
         return unit_vectors(embeddings, dim)
 
-    def peek(self, query: str, namespace: str, scope: Scope) -> Hit | None:
+    def peek(self, query: str, namespace: str, scope: Scope, *, checked: bool = False) -> Hit | None:
         """An exact hit from memory, without waiting for anything; `None` says nothing about other layers.
 
+        A hit is kept back when it is time to ask the store what others wrote, unless that was *checked*.
         Arguments that are not plainly right are left to the flow, which says what is wrong with them.
         """
         if type(query) is not str or len(query) > self._surely_short:
@@ -223,17 +261,20 @@ class Core:
             return None
         record = entry.record
         response = entry.value if entry.shareable else self.response_of(record)
-        hit = self.serve(record, response, served=True)
+        hit = self.serve(record, response, served=True, checked=checked)
         if hit is not None:
             entry.read = True
         return hit
 
-    def serve(self, record: Record, response: Any, *, served: bool = False) -> Hit | None:
+    def serve(self, record: Record, response: Any, *, served: bool = False, checked: bool = False) -> Hit | None:
         """The entry of an equal query as a hit, counted and told of; `None` if anything speaks against it.
 
         *served* says that it was served before. Says less than `judge`, and costs a cold hit much less.
         """
         now = self.clock.now()
+        if now >= self.next_check and served and not checked:
+            self.overdue = True
+            return None
         if record.expires_at is not None and now >= record.expires_at:
             return None
         confidence = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from mneme._engine import sync
+from mneme._engine import follow, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import ANY, nearest
@@ -91,6 +91,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
 
 async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], str | None]:
     """At most *k*, an entry of the same query first; and why the semantic layer was not asked, if it was not."""
+    await follow.check_if_due(core)
     await sync.catch_up_if_dirty(core)
     [exact] = await core.store.read([ask.key])
     found = [] if exact is None else [(exact, 1.0)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mneme._engine import removal, sync, usage
+from mneme._engine import follow, removal, sync, usage
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import Scored, nearest
@@ -122,6 +122,7 @@ async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record |
 
 async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
     await _supply_vectors(core, asks, results, positions)
+    await follow.check_if_due(core)
     queries = {position: results[position].vector for position in positions}
     searching = {position: vector for position, vector in queries.items() if vector is not None}
     k = FIRST_CANDIDATES

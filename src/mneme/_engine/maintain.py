@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from mneme._engine import choose, removal, saved, sync, usage
+from mneme._engine import choose, follow, removal, saved, sync, usage
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
 from mneme.errors import StoreBackendError
 from mneme.ports import NamespaceSummary, Selection, VectorDType
 from mneme.types import Health, Stats
+
+_LOOKS = 3
+"""How often store and memory are compared while others write."""
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -60,11 +63,10 @@ async def begin(core: Core) -> None:
 
 async def _open(core: Core) -> None:
     fingerprint, dim = _identity(core)
+    now = core.clock.now()
     try:
         info = await core.store.open(fingerprint, dim)
-        summary = await core.store.summary()
-        core.usage.load(summary)
-        core.counts = sync.counts_of(summary)
+        await sync.load_counts(core)
         if core.store_searches and dim is not None:
             await cast("_SearchingStore", core.store).prepare_search(dim)
         if not await saved.load(core, info.seq):
@@ -84,6 +86,8 @@ async def _open(core: Core) -> None:
             core.closed = core.released = True  # a store that was closed cannot be opened again
             await _let_go(core)
         raise
+    if core.following.polls:
+        core.next_check = now + core.following.interval
     core.info = info
 
 
@@ -149,7 +153,10 @@ async def _let_go(core: Core) -> None:
 async def stats(core: Core, namespace: str | None) -> Stats:
     """Counters and sizes of one namespace, or of all; from memory, if the store does not answer."""
     try:
-        await sync.catch_up_if_dirty(core)
+        await follow.check_if_due(core)
+        if core.dirty or core.counts_behind:
+            async with core.writer:
+                await core.runtime.finish(sync.count(core))
     except StoreBackendError as error:
         core.store_failed("", "counting", error)
     counters = core.usage.totals(namespace)
@@ -179,13 +186,12 @@ async def health(core: Core) -> Health:
     answers, agrees = True, False
     try:
         core.check_reached()
-        await sync.catch_up_if_dirty(core)
+        await follow.check_if_due(core)
         summary = await core.store.summary()
-        agrees = _agrees(core, summary)
-        if not agrees:  # a write may have been under way
+        agrees = not core.dirty and not core.counts_behind and _agrees(core, summary)
+        if not agrees:  # a write may have been under way, or others write
             async with core.writer:
-                summary = await core.store.summary()
-                agrees = _agrees(core, summary)
+                summary, agrees = await core.runtime.finish(_compared(core))
     except StoreBackendError as error:
         core.store_failed("", "reporting health", error)
         answers = agrees = False
@@ -206,19 +212,45 @@ async def health(core: Core) -> Health:
         index_backend=core.index.name if has_index else "none",
         store_backend=core.store.name,
         vector_dtype=core.index.dtype if has_index else core.options.vector_dtype,
-        multi_process_mode="single",
+        multi_process_mode=core.following.mode,
     )
+
+
+async def _compared(core: Core) -> tuple[list[NamespaceSummary], bool]:
+    """What the store holds by namespace, and whether memory agrees. The caller holds `writer`."""
+    for _ in range(_LOOKS):
+        await sync.count(core)
+        summary = await core.store.summary()
+        if _agrees(core, summary):
+            return summary, True
+        if not await _others_wrote(core):
+            return summary, False
+        await sync.replay(core)
+    return summary, True  # others write faster than anybody can compare
 
 
 def _agrees(core: Core, summary: Sequence[NamespaceSummary]) -> bool:
     return sync.counts_of(summary) == {namespace: count for namespace, count in core.counts.items() if count}
 
 
+async def _others_wrote(core: Core) -> bool:
+    """Whether a difference may be the work of others, whom this cache follows."""
+    return core.following.polls and await follow.news(core)
+
+
 async def check(core: Core) -> list[str]:
     """Every inconsistency in the store, and between the store and memory."""
-    await sync.catch_up_if_dirty(core)
+    await follow.check_if_due(core)
     async with core.writer:  # or a write in between would look like a difference
         problems = await core.store.check()
+        return problems + await core.runtime.finish(_differences(core))
+
+
+async def _differences(core: Core) -> list[str]:
+    """Every difference between the store and memory that is not the work of others. The caller holds `writer`."""
+    for _ in range(_LOOKS):
+        await sync.count(core)
+        problems = []
         stored = sync.counts_of(await core.store.summary())
         counted = {namespace: count for namespace, count in core.counts.items() if count}
         if stored != counted:
@@ -227,7 +259,10 @@ async def check(core: Core) -> list[str]:
             vectors, indexed = await sync.count_vectors(core), await core.index.size()
             if vectors != indexed:
                 problems.append(f"the store holds {vectors} vectors, the index {indexed}; reopen the cache")
-    return problems
+        if not problems or not await _others_wrote(core):
+            return problems
+        await sync.replay(core)
+    return []  # others write faster than anybody can compare
 
 
 async def list_namespaces(core: Core) -> list[str]:

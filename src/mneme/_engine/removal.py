@@ -33,7 +33,7 @@ async def _remove(core: Core, selection: Selection) -> list[Removed]:
         if core.embedder is not None and ids:
             await sync.change_index(core, lambda index: index.remove(ids))
         if removed:
-            core.changed(removed[0].seq, removed[-1].seq)
+            core.changed(removed)
         for namespace, count in Counter(one.namespace for one in removed).items():
             core.counts[namespace] = core.counts.get(namespace, 0) - count
     except BaseException as error:
@@ -87,7 +87,7 @@ NOTHING = Evicted([])
 
 def may_be_due(core: Core, now: float) -> bool:
     """Whether `evict` could have anything to do; most writes need not ask."""
-    return core.options.max_entries is not None or bool(core.options.namespace_quotas) or core.usage.is_due(now)
+    return core.options.capped or core.usage.is_due(now)
 
 
 async def evict(core: Core, now: float) -> Evicted:
@@ -99,6 +99,8 @@ async def evict(core: Core, now: float) -> Evicted:
     try:
         if core.usage.is_due(now):
             await usage.flush(core)
+        if core.options.capped and (core.dirty or core.counts_behind):
+            await sync.count(core)
         for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
             await usage.flush(core)  # or the store would not know what was used last
             removed += await _remove(core, Selection(namespace=namespace, least_recent=count))

@@ -10,7 +10,7 @@ import numpy as np
 
 from mneme._engine.core import Core
 from mneme.errors import CorruptCacheError
-from mneme.ports import AsyncIndex, Matrix, NamespaceSummary, Record, VectorDType
+from mneme.ports import AsyncIndex, Change, Matrix, NamespaceSummary, Record, VectorDType
 
 logger = logging.getLogger("mneme")
 
@@ -44,13 +44,23 @@ async def count_vectors(core: Core) -> int:
 
 
 async def load_counts(core: Core) -> None:
-    """Take the number of entries of every namespace from the store."""
-    core.counts = counts_of(await core.store.summary())
+    """Take the number of entries of every namespace, and the counters, from the store. The caller holds `writer`."""
+    summary = await core.store.summary()
+    core.usage.load(summary)
+    core.counts = counts_of(summary)
+    core.counts_behind = False
 
 
 def counts_of(summary: Sequence[NamespaceSummary]) -> dict[str, int]:
     """The number of entries of every namespace that has any."""
     return {part.namespace: part.entries for part in summary if part.entries}
+
+
+async def count(core: Core) -> None:
+    """Count the entries anew if others wrote, or may have. The caller holds `writer`."""
+    await catch_up(core)
+    if core.counts_behind:
+        await load_counts(core)
 
 
 async def index_records(
@@ -110,25 +120,45 @@ async def catch_up_if_dirty(core: Core) -> None:
 
 
 async def catch_up(core: Core) -> None:
-    """Apply what the store has seen since memory last mirrored it. The caller holds `writer`."""
-    if not core.dirty:
-        return
-    while (changes := await core.store.changes(core.applied_seq, limit=BLOCK)) != []:
-        if changes is None:
-            await _start_over(core)
-            continue
-        gone = [change.id for change in changes if change.deleted]
-        alive = [change.id for change in changes if not change.deleted]
-        records = await core.store.read(alive, vectors=True)
-        if core.embedder is not None:
-            await change_index(core, partial(_remove, gone))
-        found = [record for record in records if record is not None]
-        await index_records(core, found, [record.id for record in found])
-        core.usage.replaced({record.id: record.accessed_at for record in found})
-        core.hot.discard([*gone, *alive])
-        core.applied_seq = changes[-1].seq
-    await load_counts(core)
-    core.dirty = False
+    """Apply what the store has seen since memory last mirrored it, if anything. The caller holds `writer`."""
+    if core.dirty:
+        await replay(core)
+
+
+async def replay(core: Core) -> None:
+    """Apply what the store has seen since memory last mirrored it. The caller holds `writer`.
+
+    How many entries there are now is counted when somebody wants to know.
+    """
+    others = False
+    try:
+        while (changes := await core.store.changes(core.applied_seq, limit=BLOCK)) != []:
+            core.counts_behind = True
+            if changes is None:
+                others = True
+                await _start_over(core)
+                continue
+            unknown = [change for change in changes if change.seq not in core.own]
+            if unknown:
+                others = True
+                await _apply(core, unknown)
+            core.applied_seq = changes[-1].seq
+    except BaseException:
+        core.dirty = True
+        raise
+    core.caught_up(others=others)
+
+
+async def _apply(core: Core, changes: Sequence[Change]) -> None:
+    gone = [change.id for change in changes if change.deleted]
+    alive = [change.id for change in changes if not change.deleted]
+    records = await core.store.read(alive, vectors=True)
+    if core.embedder is not None:
+        await change_index(core, partial(_remove, gone))
+    found = [record for record in records if record is not None]
+    await index_records(core, found, [record.id for record in found])
+    core.usage.replaced({record.id: record.accessed_at for record in found})
+    core.hot.discard([*gone, *alive])
 
 
 async def _remove(ids: Sequence[int], index: AsyncIndex) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import compute, explore, lookup, maintain, removal, write
+from mneme._engine import compute, explore, follow, lookup, maintain, removal, write
 from mneme._engine.compute import Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
@@ -57,12 +57,14 @@ async def get_many(
         for ask in asks:
             core.count_miss(ask.namespace, "bypass")
         return [None] * len(asks)
+    if down is None:
+        await follow.check_if_due(core)
     cold = [ask for ask in asks if ask.vector is not None or core.hot.get(ask.hot_key) is None]
     found = dict(zip(map(id, cold), await _look_up(core, cold, down) if cold else [], strict=True))
     # What memory holds is served last, so that nothing was counted if the rest fails.
     hits = []
     for ask in asks:
-        hit = found[id(ask)] if id(ask) in found else core.peek(ask.query, namespace, scope)
+        hit = found[id(ask)] if id(ask) in found else core.peek(ask.query, namespace, scope, checked=True)
         if hit is None and id(ask) not in found:  # it has left the hot layer since
             [hit] = await _look_up(core, [ask], down)
         hits.append(hit)
@@ -94,8 +96,13 @@ async def get(
     bypass: bool,
 ) -> Hit | None:
     down = None
-    if core.info is None or core.closed:  # asked here as well, because a cold hit feels every call
+    if core.info is None or core.closed or core.overdue:  # asked here as well, because a cold hit feels every call
         down = await maintain.start(core)
+        if down is None and core.overdue:
+            await follow.check(core)
+            hit = core.peek(query, namespace, scope, checked=True) if embedding is None and not bypass else None
+            if hit is not None:
+                return hit
     ask = core.ask(
         query, namespace=namespace, scope=scope, similarity_threshold=similarity_threshold, embedding=embedding
     )
@@ -250,7 +257,12 @@ async def get_or_compute(
     stale_on_error: bool,
     single_flight: SingleFlight,
 ) -> Got:
-    await maintain.start(core)  # a value can be computed without the store
+    down = await maintain.start(core)  # a value can be computed without the store
+    if down is None and core.overdue:
+        await follow.check(core)
+        hit = core.peek(query, namespace, scope, checked=True) if embedding is None and not bypass else None
+        if hit is not None:
+            return Got(hit.response, computed=False)
     write.checked_metadata(core, metadata)  # now: what is wrong with it must not come out after an hour of computing
     order = Order(
         ask=core.ask(

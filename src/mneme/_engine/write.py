@@ -199,7 +199,7 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
         written = await core.store.write(records)
         _make_hot(core, drafts, written)
         await sync.index_records(core, records, [done.id for done in written], matrix)
-        core.changed(written[0].seq, written[-1].seq)
+        core.changed(written)
         if any(done.replaced for done in written):
             pairs = list(zip(records, written, strict=True))
             core.usage.replaced({done.id: record.accessed_at for record, done in pairs if done.replaced})

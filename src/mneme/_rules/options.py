@@ -37,6 +37,11 @@ class Options:
     on_store_error: OnStoreError = "raise"
 
     @property
+    def capped(self) -> bool:
+        """Whether there is any limit to how many entries are kept."""
+        return self.max_entries is not None or bool(self.namespace_quotas)
+
+    @property
     def failing_is_missing(self) -> bool:
         """Whether a store that fails makes misses instead of errors."""
         return self.on_store_error == "miss"

@@ -1,0 +1,35 @@
+"""How a cache follows what others write to its store: how often it asks, whose turn that is, what it has told of."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Following:
+    """One cache's manner of following.
+
+    Args:
+        mode: The user's word for it.
+        polls: Whether the store is asked now and then.
+        interval: Seconds between two questions.
+    """
+
+    def __init__(self, mode: str, *, polls: bool, interval: float) -> None:
+        self.mode = mode
+        self.polls = polls
+        self.interval = interval
+        self._turn = threading.Lock()
+        self._told = False
+
+    def take_turn(self) -> bool:
+        """Whether it is the caller's turn to ask, who then must `give_turn` back. Nobody waits for it."""
+        return self._turn.acquire(blocking=False)
+
+    def give_turn(self) -> None:
+        self._turn.release()
+
+    def is_news(self) -> bool:
+        """Whether it is to be told of that others write: once, to those who do not expect it."""
+        news = self.mode == "single" and not self._told
+        self._told = True
+        return news
