@@ -58,8 +58,10 @@ class SemanticCache:
             "patience" (60 seconds); of "hnsw" those of `HnswIndex`.
         vector_dtype: In what the index holds vectors in memory: "float32", "float16" or "int8". Decisions and reported
             similarities are the same for all three.
-        multi_process_mode: "single": one process uses the file at a time.
-        stale_check_interval: Seconds between looks for other processes' writes, in modes that have any.
+        multi_process_mode: "stale-tolerant": others write to the same store, and are followed. "single": nobody else
+            does; if somebody else writes to the same file, that is followed too, with a warning.
+        stale_check_interval: Seconds between questions to the store what others wrote, 0 for every call; memory answers
+            with what was true no longer ago than that and the time of one question.
         on_store_error: What `get`, `get_many`, `put` and `put_many` make of a store that fails: an exception ("raise"),
             or a miss and nothing stored ("miss"); then a store that cannot be reached yet is no reason not to open.
         hot_bytes: Memory for exact entries that are served without touching the store; 0 for none.

@@ -24,11 +24,11 @@ async def check(core: Core) -> None:
     A store that fails is only told of: reading from memory goes on.
     """
     core.overdue = False
+    now = due = core.clock.now()
     if not core.following.take_turn():
         return
     failure = None
     try:
-        now = due = core.clock.now()
         if now < core.next_check:
             due = core.next_check
             return

@@ -218,6 +218,7 @@ async def health(core: Core) -> Health:
 
 async def _compared(core: Core) -> tuple[list[NamespaceSummary], bool]:
     """What the store holds by namespace, and whether memory agrees. The caller holds `writer`."""
+    summary: list[NamespaceSummary] = []
     for _ in range(_LOOKS):
         await sync.count(core)
         summary = await core.store.summary()
