@@ -84,7 +84,6 @@ def assemble(
         events=Events(metrics_hook),
         hot_bytes=hot_bytes,
         choice=choice,
-        store_searches=index_backend == "store",
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
         new_mark=partial(secrets.token_hex, 16),
@@ -149,7 +148,7 @@ def _choice(
     for name in limits:
         if name in rest:
             limits[name] = check_seconds(rest.pop(name), f"the index option {name!r}")
-    return Choice(lambda: runtime.index(_hnsw_maker({})()), **limits), rest or None
+    return Choice(lambda: runtime.index(_hnsw_maker({})()), limits["slow"], limits["patience"]), rest or None
 
 
 def _index_maker(backend: str | Index, options: Mapping[str, Any] | None) -> Callable[[], Index] | None:

@@ -36,9 +36,9 @@ _SAMPLE = 2048
 """Vectors that a graph is built of to see how long it takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
-    """What "auto" goes by."""
+    """What "auto" goes by, and how it chose."""
 
     make_graph: Callable[[], Any]
     """Makes an approximate index that nothing is held in; raises `IndexBackendUnavailableError`."""
@@ -46,6 +46,8 @@ class Choice:
     """Seconds that an exact search may take."""
     patience: float
     """Seconds that building a graph may take."""
+    taken: bool = False
+    """A graph is what it came to."""
 
 
 async def index(core: Core) -> None:
@@ -55,7 +57,7 @@ async def index(core: Core) -> None:
     measured, and by `health`.
     """
     choice = core.choice
-    if choice is None or core.embedder is None or not hasattr(core.index, "search_seconds"):
+    if choice is None or choice.taken or core.embedder is None or not hasattr(core.index, "search_seconds"):
         return
     size, dim = await core.index.size(), core.embedder.dim
     if size * dim <= choice.slow * _NUMBERS_A_SECOND:
@@ -97,5 +99,5 @@ async def _take_graph(core: Core, choice: Choice, size: int, seconds: float) -> 
 def use_graph(core: Core, choice: Choice, graph: AsyncIndex) -> None:
     """From now on this is the index; what follows is made in its kind."""
     core.index, core.make_index = graph, choice.make_graph
-    core.choice, core.chosen = None, True
+    choice.taken = True
     core.saved_seq = None

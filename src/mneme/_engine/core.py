@@ -85,7 +85,6 @@ class Core:
         events: Events,
         hot_bytes: int,
         choice: Choice | None = None,
-        store_searches: bool = False,
         index_path: str | None = None,
         new_mark: Callable[[], str],
         following: Following,
@@ -97,11 +96,7 @@ class Core:
         self.make_index = make_index
         """Makes another index of the same kind; `None` when the caller passed the only one."""
         self.choice = choice
-        """By what to change to another kind of index; `None` when that was settled."""
-        self.store_searches = store_searches
-        """The search is the store's, and the index holds nothing."""
-        self.chosen = False
-        """It was changed to."""
+        """By what to change to another kind of index; `None` where that was settled by the caller."""
         self.embedder = embedder
         self.runtime = runtime
         self.clock = clock
@@ -145,6 +140,11 @@ class Core:
         self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
+
+    @property
+    def store_searches(self) -> bool:
+        """Whether the search is the store's, and the index holds nothing."""
+        return self.make_index is not None and self.index.name == "store"
 
     @property
     def store_info(self) -> StoreInfo:

@@ -83,7 +83,7 @@ async def _load(core: Core, index: _SavedIndex, path: str, dim: int) -> str:
     try:
         return await index.load(path, dim, dtype)
     except CorruptCacheError:
-        if core.choice is None:
+        if core.choice is None or core.choice.taken:
             raise
         graph, stamp = await _load_graph(core.choice, path, dim, dtype)
         if graph is None:
@@ -121,7 +121,12 @@ async def save(core: Core, *, always: bool = False) -> None:
         return  # however few are left: the file would go on holding what was removed
     mark = core.new_mark()
     try:
-        await index.save(path, json.dumps({"mark": mark, "seq": core.applied_seq, "chosen": core.chosen}))
+        await index.save(
+            path,
+            json.dumps(
+                {"mark": mark, "seq": core.applied_seq, "chosen": core.choice is not None and core.choice.taken}
+            ),
+        )
         await store.mark(mark)
     except (OSError, CorruptCacheError, StoreBackendError) as error:
         logger.warning("the index could not be saved in %r (%s); opening will take longer", path, str(error))
