@@ -29,9 +29,11 @@ if typing.TYPE_CHECKING:
     from mneme.embedders.adapt import as_embedder
     from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
     from mneme.indexes.hnsw import HnswIndex
+    from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
 
 __all__ = [
     "AsyncEmbedder",
+    "AsyncPostgresStore",
     "AsyncSemanticCache",
     "AsyncStore",
     "CacheClosedError",
@@ -55,6 +57,7 @@ __all__ = [
     "MnemeError",
     "MultiProcessLockError",
     "NamespaceQuotaExceededError",
+    "PostgresStore",
     "QuantizationError",
     "SQLiteStore",
     "SchemaMigrationError",
@@ -73,8 +76,10 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
 _LATER = {
+    "AsyncPostgresStore": "mneme.stores.postgres",
     "AsyncSemanticCache": "mneme.async_cache",
     "HnswIndex": "mneme.indexes.hnsw",
+    "PostgresStore": "mneme.stores.postgres",
     "as_embedder": "mneme.embedders.adapt",
     "to_async_embedder": "mneme.embedders.bridge",
     "to_sync_embedder": "mneme.embedders.bridge",

@@ -1,8 +1,29 @@
-"""Where entries live. Start with `memory`, the reference; `sqlite` is the one that lasts."""
+"""Where entries live. Start with `memory`, the reference; `sqlite` is the one that lasts.
+
+The stores on a network load when they are first asked for, and their drivers when one is constructed.
+"""
 
 from __future__ import annotations
+
+import importlib
+import typing
 
 from mneme.stores.memory import MemoryStore
 from mneme.stores.sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "SQLiteStore"]
+if typing.TYPE_CHECKING:
+    from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
+
+__all__ = ["AsyncPostgresStore", "MemoryStore", "PostgresStore", "SQLiteStore"]
+
+_LATER = {
+    "AsyncPostgresStore": "mneme.stores.postgres",
+    "PostgresStore": "mneme.stores.postgres",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
