@@ -108,4 +108,4 @@ def serving(directory):
         server.start()
         yield server.address
     finally:
-        server.stop()
+        server.stop(signal.SIGQUIT)  # nobody wants what it holds

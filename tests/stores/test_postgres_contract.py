@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from stores.blocking import Blocking
 
 from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
 from mneme.testing import StoreContract
+from stores.blocking import Blocking
 
 _schemas = (f"contract_{number}" for number in itertools.count())
 

@@ -268,5 +268,5 @@ def address_of(conninfo: str) -> str:
         given = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as error:
         raise ValueError(f"the DSN cannot be understood: {str(error).strip()}") from None
-    host, port, database = given.get("host"), given.get("port"), given.get("dbname")
-    return f"postgres{f' at {host}' if host else ''}{f':{port}' if port else ''}{f', database {database}' if database else ''}"
+    parts = (("at", "host"), ("port", "port"), ("database", "dbname"))
+    return " ".join(["postgres", *(f"{word} {given[name]}" for word, name in parts if given.get(name))])

@@ -30,6 +30,16 @@ _REMEDIES = (
     ("55P03", "something else holds a lock for longer than lock_timeout allows"),
     ("25P03", "the transaction was left idle for longer than statement_timeout"),
 )
+# A connection that was refused carries no SQLSTATE. In another language than English the general remedy has to do.
+_REFUSALS = (
+    ("too many c", "the server has no connection left: lower max_size, or raise max_connections"),
+    ("remaining connection slots", "the server has no connection left: lower max_size, or raise max_connections"),
+    ("authentication failed", "check user, password and pg_hba.conf"),
+    ("no password supplied", "check user, password and pg_hba.conf"),
+    ("pg_hba.conf", "check user, password and pg_hba.conf"),
+    ('role "', "check user, password and pg_hba.conf"),
+    ('database "', "create the database, or correct its name"),
+)
 _UNREACHABLE = "check that the server runs and can be reached; the store connects again by itself"
 
 
@@ -48,7 +58,10 @@ def meaning_of(error: Exception, where: str, *, closed: bool) -> MnemeError:
         )
     if state.startswith(_DAMAGED):
         return CorruptCacheError(f"{where} is damaged ({text}); restore it from a copy, or drop the schema")
-    remedy = next((remedy for prefix, remedy in _REMEDIES if state.startswith(prefix)), None)
+    if state:
+        remedy = next((remedy for prefix, remedy in _REMEDIES if state.startswith(prefix)), None)
+    else:
+        remedy = next((remedy for words, remedy in _REFUSALS if words in text), None)
     if remedy is None:
         remedy = _UNREACHABLE if isinstance(error, psycopg.OperationalError) else "nothing was altered"
     return StoreBackendError(f"{where} could not be used: {text}; {remedy}")

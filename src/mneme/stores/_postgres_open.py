@@ -25,6 +25,7 @@ async def set_up(
     run: Run,
     sql: Statements,
     schema: str,
+    *,
     migrations: Sequence[Sequence[str]],
     fingerprint: str | None,
     dim: int | None,

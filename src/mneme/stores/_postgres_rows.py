@@ -33,7 +33,8 @@ def told(text: str) -> str:
 
 def record_of(row: Sequence[Any]) -> Record:
     """The record of a row in the order of `_postgres_statements`."""
-    key, partition, namespace, scope, query, payload, codec, metadata, tags, *rest, blob = row
+    key, partition, namespace, scope, query, payload, codec, metadata, tags = row[:9]
+    created_at, accessed_at, expires_at, removable_at, compute_seconds, entry_id, seq, blob = row[9:]
     return Record(
         key,
         partition,
@@ -44,7 +45,13 @@ def record_of(row: Sequence[Any]) -> Record:
         told(codec),
         told(metadata),
         tuple([told(tag) for tag in tags]) if tags else (),
-        *rest,
+        created_at,
+        accessed_at,
+        expires_at,
+        removable_at,
+        compute_seconds,
+        entry_id,
+        seq,
         None if blob is None else np.frombuffer(blob, "<f4").astype(np.float32, copy=False),
     )
 

@@ -67,7 +67,7 @@ class PostgresVerbs:
             raise ValueError("fingerprint and dim belong together: pass both or None for both")
         await self._links.open()
         async with self._links.session(sql.BEGIN_WRITE) as run:
-            info = await set_up(run, self._sql, self._schema, MIGRATIONS, fingerprint, dim)
+            info = await set_up(run, self._sql, self._schema, migrations=MIGRATIONS, fingerprint=fingerprint, dim=dim)
         self._dim = info.dim
         return info
 
@@ -171,7 +171,7 @@ class PostgresVerbs:
         ((before,),) = await self._links.one(self._sql.table_sizes, (self._schema,))
         await self._links.one(self._sql.vacuum, bounded=False)
         ((after,),) = await self._links.one(self._sql.table_sizes, (self._schema,))
-        return max(before - after, 0)
+        return max(int(before - after), 0)
 
     async def marked(self) -> str | None:
         """As `MarkedStore.marked`."""
@@ -187,9 +187,7 @@ class PostgresVerbs:
 
     async def _read_many(self, refs: Sequence[Ref], vectors: bool) -> list[Record | None]:  # noqa: FBT001 - private
         ids, keys = rows.split(refs)
-        (found,) = await self._links.transact(
-            [(self._sql.read_many[vectors], {"ids": ids, "keys": keys})], write=False
-        )
+        (found,) = await self._links.transact([(self._sql.read_many[vectors], {"ids": ids, "keys": keys})], write=False)
         records: dict[Ref, Record] = {}
         for row in found:
             record = rows.record_of(row)

@@ -5,8 +5,11 @@ What they do is written once, in `_postgres_verbs`.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
+from mneme.ports import StoreInfo
 from mneme.stores._postgres_statements import Statements
 from mneme.stores._postgres_verbs import PostgresVerbs
 from mneme.stores._twin import BlockingTwin, _finished
@@ -79,11 +82,16 @@ class PostgresStore(BlockingTwin):
                 )
             )
         )
+        self._opening = threading.Lock()  # two threads that open make one pool
 
     @property
     def schema(self) -> str:
         """The schema that everything lies in."""
         return self._verbs.schema
+
+    def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        with self._opening:
+            return super().open(fingerprint, dim)
 
     def marked(self) -> str | None:
         """As `MarkedStore.marked`."""
@@ -138,6 +146,11 @@ class AsyncPostgresStore(PostgresVerbs):
                 max_size=max_size,
             )
         )
+        self._opening = asyncio.Lock()  # two tasks that open make one pool
+
+    async def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        async with self._opening:
+            return await super().open(fingerprint, dim)
 
 
 def _parts(

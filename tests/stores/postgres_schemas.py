@@ -1,0 +1,66 @@
+"""What the tests of the Postgres stores share: a schema of their own each, and a way in beside the store."""
+
+import contextlib
+import itertools
+import threading
+
+import psycopg
+
+_numbers = itertools.count()
+
+
+def new_schema():
+    return f"test_{next(_numbers)}"
+
+
+class Beside:
+    """A connection of psycopg's own, each statement of which is a transaction; `{s}` stands for the schema."""
+
+    def __init__(self, address, schema):
+        self.connection = psycopg.connect(address, autocommit=True)
+        self._schema = schema
+
+    def execute(self, text, parameters=None):
+        return self.connection.execute(text.replace("{s}", self._schema), parameters)
+
+    def value(self, text, parameters=None):
+        return self.execute(text, parameters).fetchone()[0]
+
+
+@contextlib.contextmanager
+def beside(address, schema="public"):
+    other = Beside(address, schema)
+    try:
+        yield other
+    finally:
+        other.connection.close()
+
+
+@contextlib.contextmanager
+def locked(address, schema, how="UPDATE {s}.meta SET seq = seq"):
+    """While it lasts, nobody else writes; or whatever the lock that *how* takes keeps others from."""
+    with beside(address, schema) as other:
+        other.execute("BEGIN")
+        other.execute(how)
+        yield other
+        other.execute("ROLLBACK")
+
+
+def wait_for_waiting(address, words):
+    """Return when a statement with *words* among its first thousand characters waits for a lock."""
+    wait_for(
+        address,
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s",
+        (f"%{words}%",),
+    )
+
+
+def wait_for(address, query, parameters=None, *, patience=60.0):
+    """Return when the server's answer to *query* is true. What happens inside a server sets no event here."""
+    pause = threading.Event()
+    with beside(address) as other:
+        for _ in range(int(patience / 0.01)):
+            if other.value(query, parameters):
+                return
+            pause.wait(0.01)
+    raise TimeoutError(f"{query} was not true within {patience} s")
