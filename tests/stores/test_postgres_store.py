@@ -78,6 +78,7 @@ def state(address, schema):
         (ValueError, ("postgresql:///",), {"schema": ""}),
         (ValueError, ("postgresql:///",), {"schema": "x" * 64}),
         (ValueError, ("postgresql:///",), {"schema": "public"}),
+        (ValueError, ("postgresql:///",), {"schema": "dollar$"}),
         (ValueError, ("postgresql:///",), {"schema": "pg_mneme"}),
         (TypeError, ("postgresql:///",), {"schema": 7}),
         (ValueError, ("postgresql:///",), {"connect_timeout": 0}),

@@ -89,7 +89,7 @@ class BlockingDriver:
         # Not `connection.cursor()`: a caller's pool may make cursors of other kinds.
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         cursor.execute(*step, prepare=prepare, binary=True)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if _has_rows(cursor) else []
 
     async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - private
         cursors = [psycopg.Cursor(connection, row_factory=tuple_row) for _ in steps]
@@ -97,7 +97,7 @@ class BlockingDriver:
         with connection.pipeline() if psycopg.Pipeline.is_supported() else contextlib.nullcontext():
             for cursor, step in zip(cursors, steps, strict=True):
                 cursor.execute(*step, prepare=prepare, binary=True)
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return [cursor.fetchall() if _has_rows(cursor) else [] for cursor in cursors]
 
     async def set_autocommit(self, connection: Any, value: bool) -> None:  # noqa: FBT001 - psycopg's own
         connection.autocommit = value
@@ -134,14 +134,14 @@ class AsyncioDriver:
     async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - private
         cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
         await cursor.execute(*step, prepare=prepare, binary=True)
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if _has_rows(cursor) else []
 
     async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - private
         cursors = [psycopg.AsyncCursor(connection, row_factory=tuple_row) for _ in steps]
         async with connection.pipeline() if psycopg.AsyncPipeline.is_supported() else contextlib.nullcontext():
             for cursor, step in zip(cursors, steps, strict=True):
                 await cursor.execute(*step, prepare=prepare, binary=True)
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return [await cursor.fetchall() if _has_rows(cursor) else [] for cursor in cursors]
 
     async def set_autocommit(self, connection: Any, value: bool) -> None:  # noqa: FBT001 - psycopg's own
         await connection.set_autocommit(value)
@@ -151,6 +151,11 @@ class AsyncioDriver:
 
     async def close(self, connection: Any) -> None:
         await connection.close()
+
+
+def _has_rows(cursor: Any) -> bool:
+    # Not `description`, which makes an object of every column: a quarter of the time of an exact read.
+    return bool(cursor.pgresult.nfields)
 
 
 def check_pool(pool: object, *, blocking: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from mneme.ports import Record, Ref, Usage
 from mneme.stores._sqlite_rows import blob_of
 
-__all__ = ["chunks", "columns_of", "counters_of", "held", "places_of", "record_of", "split", "told"]
+__all__ = ["chunks", "columns_of", "counters_of", "held", "one_row", "places_of", "record_of", "split", "told"]
 
 _LARGEST = 2**63 - 1
 """Of a bigint: a larger number can name no entry."""
@@ -96,6 +96,28 @@ def columns_of(start: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         "sizes": [len(r.payload) + _bytes_in(r.query) + _bytes_in(r.metadata) for r in kept],
         "vectors": [None if r.vector is None else blob_of(r.vector) for r in kept],
     }
+
+
+def one_row(record: Record) -> tuple[Any, ...]:
+    """What `Statements.write_one` takes."""
+    return (
+        record.key,
+        record.partition,
+        held(record.namespace),
+        held(record.scope),
+        held(record.query),
+        record.payload,
+        held(record.codec),
+        held(record.metadata),
+        _array_of(record.tags),
+        record.created_at,
+        record.accessed_at,
+        record.expires_at,
+        record.removable_at,
+        record.compute_seconds,
+        len(record.payload) + _bytes_in(record.query) + _bytes_in(record.metadata),
+        None if record.vector is None else blob_of(record.vector),
+    )
 
 
 def places_of(places: dict[bytes, tuple[str, str]]) -> dict[str, list[Any]]:

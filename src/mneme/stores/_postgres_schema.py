@@ -9,10 +9,13 @@ writes here, and every writing transaction holds the one row of `meta`: foreign 
 
 from __future__ import annotations
 
+from mneme.stores._postgres_functions import READ_KEY, READ_MANY, WRITE_ONE
+
 __all__ = ["APPLICATION", "MIGRATIONS", "TABLES"]
 
 APPLICATION = "mneme"
 """What `meta.application` says in a schema that is ours."""
+
 
 _VERSION_1 = (
     # One row, which is updated by every write: with room on its page the old versions are tidied up in place.
@@ -86,6 +89,9 @@ _VERSION_1 = (
         id bigint NOT NULL,
         key bytea NOT NULL
     )""",
+    READ_KEY,
+    READ_MANY,
+    WRITE_ONE,
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)

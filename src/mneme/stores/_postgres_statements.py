@@ -173,9 +173,10 @@ class Statements:
 
     def __init__(self, quoted_schema: str) -> None:
         self._schema = quoted_schema.replace("%", "%%")
-        self.read_key = self._both("WHERE e.key = %s")
-        self.read_id = self._both("WHERE e.id = %s")
-        self.read_many = self._both("WHERE e.id = ANY(%(ids)b::int8[]) OR e.key = ANY(%(keys)b::bytea[])")
+        self.read_key = self.render("SELECT * FROM {s}.read_key(%s)")
+        self.read_many = self.render("SELECT * FROM {s}.read_many(%b::int8[], %b::bytea[], %s)")
+        placeholders = ", ".join(["%s"] * 8 + ["%s::text[]"] + ["%s::float8"] * 5 + ["%s::int8", "%s"])
+        self.write_one = self.render(f"SELECT * FROM {{s}}.write_one({placeholders})")  # noqa: S608 - constants
         self.lock = self.render("SELECT seq FROM {s}.meta FOR NO KEY UPDATE")
         self.advance = self.render("UPDATE {s}.meta SET seq = seq + %s RETURNING seq")
         self.add_places = self.render(_ADD_PLACES)
@@ -227,9 +228,6 @@ class Statements:
     ) f"""  # noqa: S608 - constants
             chosen = f"{chosen} {order}"
         return self.render(_DELETE.replace("{chosen}", chosen)), parameters
-
-    def _both(self, tail: str) -> tuple[bytes, bytes]:
-        return self.render(f"{_RECORDS[False]} {tail}"), self.render(f"{_RECORDS[True]} {tail}")
 
 
 _LARGEST = 2**63 - 1

@@ -72,14 +72,16 @@ class PostgresVerbs:
         return info
 
     async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
-        if len(refs) != 1:
-            return await self._read_many(refs, vectors)
-        ref = refs[0]
-        if not isinstance(ref, int):
-            found = await self._links.one(self._sql.read_key[vectors], (ref,))
-        else:
-            found = await self._links.one(self._sql.read_id[vectors], (ref if 0 < ref <= _LARGEST else 0,))
-        return [rows.record_of(found[0]) if found else None]
+        if len(refs) == 1 and not vectors and not isinstance(refs[0], int):
+            found = await self._links.one(self._sql.read_key, (refs[0],))
+            return [rows.record_of(found[0]) if found else None]
+        ids, keys = rows.split(refs)
+        found = await self._links.one(self._sql.read_many, (ids, keys, vectors))
+        records: dict[Ref, Record] = {}
+        for row in found:
+            record = rows.record_of(row)
+            records[record.id] = records[record.key] = record
+        return [records.get(ref) for ref in refs]
 
     async def write(self, records: Sequence[Record]) -> list[Written]:
         self._links.require()
@@ -89,25 +91,12 @@ class PostgresVerbs:
                 raise wrong_shape(record.vector, self._dim)
         if not records:
             return []
-        total = len(records)
-        steps: list[Step] = [(self._sql.advance, (total,))]
-        places = {r.partition: (r.namespace, r.scope) for r in records if r.partition not in self._places}
-        if places:
-            steps.append((self._sql.add_places, rows.places_of(places)))
-        before = len(steps)
-        for start, chunk in rows.chunks(records):
-            steps.append((self._sql.write, {**rows.columns_of(start, chunk), "total": total}))
-        try:
-            answers = await self._links.transact(steps, write=True)
-        except BaseException:
-            self._places = set()  # the schema may be another than the one they were seen in
-            raise
-        self._places = self._places | places.keys() if len(self._places) < _KNOWN_PLACES else set(places)
-        first = answers[0][0][0] - total + 1
-        ids = {key: entry_id for answer in answers[before:] for key, entry_id in answer}
-        return [
-            Written(ids[record.key], seq, replaced=ids[record.key] != seq) for seq, record in enumerate(records, first)
-        ]
+        if len(records) == 1:
+            (((entry_id, seq),),) = await self._links.transact(
+                [(self._sql.write_one, rows.one_row(records[0]))], write=True
+            )
+            return [Written(entry_id, seq, replaced=entry_id != seq)]
+        return await self._write_many(records)
 
     async def delete(self, selection: Selection) -> list[Removed]:
         steps: list[Step] = [
@@ -185,14 +174,26 @@ class PostgresVerbs:
     async def close(self) -> None:
         await self._links.close()
 
-    async def _read_many(self, refs: Sequence[Ref], vectors: bool) -> list[Record | None]:  # noqa: FBT001 - private
-        ids, keys = rows.split(refs)
-        (found,) = await self._links.transact([(self._sql.read_many[vectors], {"ids": ids, "keys": keys})], write=False)
-        records: dict[Ref, Record] = {}
-        for row in found:
-            record = rows.record_of(row)
-            records[record.id] = records[record.key] = record
-        return [records.get(ref) for ref in refs]
+    async def _write_many(self, records: Sequence[Record]) -> list[Written]:
+        total = len(records)
+        steps: list[Step] = [(self._sql.advance, (total,))]
+        places = {r.partition: (r.namespace, r.scope) for r in records if r.partition not in self._places}
+        if places:
+            steps.append((self._sql.add_places, rows.places_of(places)))
+        before = len(steps)
+        for start, chunk in rows.chunks(records):
+            steps.append((self._sql.write, {**rows.columns_of(start, chunk), "total": total}))
+        try:
+            answers = await self._links.transact(steps, write=True)
+        except BaseException:
+            self._places = set()  # the schema may be another than the one they were seen in
+            raise
+        self._places = self._places | places.keys() if len(self._places) < _KNOWN_PLACES else set(places)
+        first = answers[0][0][0] - total + 1
+        ids = {key: entry_id for answer in answers[before:] for key, entry_id in answer}
+        return [
+            Written(ids[record.key], seq, replaced=ids[record.key] != seq) for seq, record in enumerate(records, first)
+        ]
 
 
 def _bigint(number: int) -> int:

@@ -206,6 +206,8 @@ def _check_schema(schema: str) -> None:
         raise TypeError(f"schema must be a name, not {type(schema).__name__}")
     if not 0 < len(schema.encode()) <= _LONGEST_NAME or "\0" in schema:
         raise ValueError(f"schema must be a name of 1 to {_LONGEST_NAME} bytes, not {schema!r}")
+    if "$" in schema:  # it quotes the bodies of functions
+        raise ValueError(f"schema must have no $ in its name, not {schema!r}")
     if schema.startswith("pg_") or schema in ("public", "information_schema"):
         raise ValueError(f"schema {schema!r} is not mneme's alone: choose another name")
 
