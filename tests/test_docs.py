@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,9 +56,12 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-def run(arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: list[str], directory: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run Python as a reader would, save that a warning is an error."""
     environment = os.environ | {"PYTHONPATH": str(Path(mneme.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"}
+    environment |= variables or {}
     command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(
         command,
@@ -96,13 +99,16 @@ def runnable() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", runnable())
-def test_the_code_on_a_page_or_in_an_example_runs(name, tmp_path):
+def test_the_code_on_a_page_or_in_an_example_runs(name, tmp_path, server_of):
+    """What needs a server reads its address from MNEME_<NAME>_SERVER."""
+    servers = re.findall(r"\bMNEME_([A-Z]+)_SERVER\b", runnable()[name])
+    variables = {f"MNEME_{server}_SERVER": server_of(server.lower()) for server in servers}
     script = ROOT / name
     if script.suffix != ".py":
         script = tmp_path / f"{script.name}.py"
         script.write_text(runnable()[name], encoding="utf-8")
     (tmp_path / "here").mkdir()
-    done = run([str(script)], tmp_path / "here")
+    done = run([str(script)], tmp_path / "here", variables)
     assert done.returncode == 0, f"{name}\n{done.stdout}\n{done.stderr}"
 
 

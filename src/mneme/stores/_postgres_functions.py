@@ -25,10 +25,12 @@ BEGIN
     RETURN QUERY SELECT {_COLUMNS}, NULL::bytea FROM {{s}}.entries e {_BESIDE} WHERE e.key = a_key;
 END $mneme$"""  # noqa: S608 - constants
 
-# Arrays look dearer to the planner the less it knows of them, so it has to be told to keep the general plan.
+# Arrays look dearer to the planner the less it knows of them, so it has to be told to keep the general plan; and that
+# the plan must not be one for the few rows that there may be when it is made.
 READ_MANY = f"""
 CREATE FUNCTION {{s}}.read_many (some_ids int8[], some_keys bytea[], with_vectors boolean) {_RECORDS}
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $mneme$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $mneme$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT {_COLUMNS},
