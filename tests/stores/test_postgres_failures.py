@@ -239,6 +239,18 @@ def test_a_reader_waits_no_longer_than_it_was_told(address, schema):
         wait_for(address, idle, (schema,))
 
 
+def test_a_reader_on_the_callers_pool_waits_no_longer_than_it_was_told(address, schema):
+    with psycopg_pool.ConnectionPool(address, min_size=1, open=True) as pool:
+        store = PostgresStore(pool=pool, schema=schema, statement_timeout=0.1)
+        store.open(FINGERPRINT, DIM)
+        with locked(address, schema, "LOCK TABLE {s}.entries"):
+            for verb in (lambda: store.read([1]), lambda: store.scan(Selection())):
+                with pytest.raises(StoreBackendError, match="statement_timeout"):
+                    verb()
+        assert store.read([1]) == [None]
+        store.close()
+
+
 async def test_an_asyncio_reader_waits_no_longer_than_it_was_told(address, schema):
     async with async_opened(address, schema, statement_timeout=0.1) as store:
         await store.write([a_record(1)])
@@ -352,6 +364,21 @@ async def test_verbs_cancelled_anywhere_happen_whole_or_not_at_all(address, sche
         # Every connection of the pool is still to be had.
         pages = await asyncio.gather(*(store.scan(Selection(), limit=1) for _ in range(30)))
         assert len(pages) == 30
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing(address, schema):
+    async with async_opened(address, schema):
+        pass
+    again = AsyncPostgresStore(address, schema=schema)
+    with locked(address, schema):
+        opening = asyncio.create_task(again.open(FINGERPRINT, DIM))
+        await asyncio.to_thread(wait_for_waiting, address, schema)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    assert not any("mneme" in task.get_name() for task in asyncio.all_tasks())
+    assert (await again.open(FINGERPRINT, DIM)).seq == 0
+    await again.close()
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

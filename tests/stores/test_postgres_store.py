@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from mneme import (
     SemanticCache,
     StoreBackendError,
 )
-from mneme.ports import Counters, MarkedStore, Selection, Usage
+from mneme.ports import Counters, MarkedStore, Selection, Store, Usage
 from mneme.stores import _postgres_rows, _postgres_schema, _postgres_verbs
 from mneme.testing import HashEmbedder
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, history, ids_of
@@ -93,6 +94,16 @@ def state(address, schema):
 def test_options_that_do_not_hold_are_refused(make, error, arguments, options):
     with pytest.raises(error):
         make(*arguments, **options)
+
+
+def test_both_stores_take_the_same_options_and_have_the_same_verbs():
+    blocking, asynchronous = (inspect.signature(make).parameters for make in (PostgresStore, AsyncPostgresStore))
+    assert [(p.name, p.kind, p.default) for p in blocking.values()] == [
+        (p.name, p.kind, p.default) for p in asynchronous.values()
+    ]
+    assert [set(filter(lambda name: name[0] != "_", dir(make))) for make in (PostgresStore, AsyncPostgresStore)] == [
+        {*dir(Store), *dir(MarkedStore), "schema"} - {name for name in dir(Store) + dir(MarkedStore) if name[0] == "_"}
+    ] * 2
 
 
 def test_making_a_store_connects_to_nothing():
@@ -298,6 +309,18 @@ def test_migrations_run_in_order_and_once(store, address, schema, monkeypatch):
     older.close()
 
 
+def test_an_opening_that_fails_leaves_no_pool_and_can_be_done_again(store, address, schema):
+    again = PostgresStore(address, schema=schema)
+    for _ in range(2):
+        with pytest.raises(EmbedderMismatchError):
+            again.open("another", DIM)
+        assert sum("mneme" in thread.name for thread in threading.enumerate()) == 2  # of the fixture's store
+    with pytest.raises(CacheClosedError, match="call open first"):
+        again.read([1])
+    assert again.open(FINGERPRINT, DIM).dim == DIM
+    again.close()
+
+
 def test_a_migration_that_fails_leaves_nothing(address, schema, monkeypatch):
     steps = (*_postgres_schema.MIGRATIONS, ("CREATE TABLE {s}.more (id int)", "SELECT 1 / 0"))
     monkeypatch.setattr(_postgres_verbs, "MIGRATIONS", steps)
@@ -419,6 +442,35 @@ def test_deletions_are_forgotten_after_a_while_and_readers_are_told(store, monke
     assert store.check() == []
 
 
+def test_plans_that_were_made_while_there_was_nothing_do_not_read_everything(address, schema):
+    """The server keeps the plans of functions; it was empty when they were made."""
+    with psycopg_pool.ConnectionPool(
+        address, min_size=1, max_size=1, open=True
+    ) as pool:  # one session, one set of plans
+
+        def rows_read():
+            with pool.connection() as connection:
+                connection.execute("SELECT pg_stat_force_next_flush()")
+            with pool.connection() as connection:
+                count = "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = %s AND relname <> 'meta'"
+                return connection.execute(count, (schema,)).fetchone()[0]
+
+        store = PostgresStore(pool=pool, schema=schema)
+        store.open(FINGERPRINT, DIM)
+        for number in range(20):
+            store.read([a_record(number).key])
+            store.read([number, number + 1])
+            store.write([a_record(number)])
+        store.write([a_record(number, scope=str(number)) for number in range(3000)])
+        before = rows_read()
+        for number in range(0, 3000, 100):
+            assert store.read([a_record(number).key])[0] is not None
+            assert None not in store.read([a_record(number).key, a_record(number + 1).key])
+            store.write([a_record(number)])
+        assert rows_read() - before < 3000
+        store.close()
+
+
 def test_no_connection_outlives_the_store(address, schema):
     store = PostgresStore(f"{address}&application_name={schema}", schema=schema)
     store.open(FINGERPRINT, DIM)
@@ -470,6 +522,21 @@ async def test_an_async_cache_lives_in_a_schema(address, schema):
         assert await cache.delete("question number 7")
         assert await cache.get("question number 7", similarity_threshold=1.0) is None
         assert await cache.check() == []
+
+
+def test_a_saved_index_opens_a_cache_on_postgres(address, schema, tmp_path, monkeypatch):
+    def opened():
+        options = {"path": tmp_path / "index"}
+        return SemanticCache(
+            store=PostgresStore(address, schema=schema), embedder=HashEmbedder(), index_options=options
+        )
+
+    with opened() as cache:
+        cache.put_many([(f"question number {number}", number) for number in range(5000)])
+    assert (tmp_path / "index").exists()
+    monkeypatch.setattr(_postgres_verbs.PostgresVerbs, "vectors", None)  # none is read
+    with opened() as cache:
+        assert cache.get("the question number 77", similarity_threshold=0.5).layer == "semantic"
 
 
 def test_a_cache_evicts_the_least_recent_of_all_namespaces(address, schema, clock):
@@ -530,10 +597,10 @@ def test_a_violated_constraint_is_damage(store, address, schema):
 
 
 def test_partitions_that_went_away_with_a_restored_schema_are_found_out(store, address, schema):
-    store.write([a_record(1)])
+    store.write([a_record(0), a_record(1)])
     with beside(address, schema) as other:
         other.execute("TRUNCATE {s}.entries, {s}.facts, {s}.vectors, {s}.partitions")
     with pytest.raises(CorruptCacheError):
-        store.write([a_record(2)])
-    (written,) = store.write([a_record(2)])
-    assert store.read([written.id])[0].namespace == "main"
+        store.write([a_record(2), a_record(3)])
+    written = store.write([a_record(2), a_record(3)])
+    assert store.read([written[0].id])[0].namespace == "main"

@@ -18,6 +18,7 @@ import numpy as np
 import mneme
 from mneme import (
     AsyncEmbedder,
+    AsyncPostgresStore,
     AsyncSemanticCache,
     AsyncStore,
     CacheInfo,
@@ -30,6 +31,7 @@ from mneme import (
     Hit,
     Index,
     MemoryStore,
+    PostgresStore,
     SemanticCache,
     SQLiteStore,
     Stats,
@@ -41,7 +43,7 @@ from mneme import (
 )
 from mneme.embedders import LocalEmbedder
 from mneme.indexes import ExactIndex
-from mneme.ports import Clock, Matrix, MetricsHook, Vector
+from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, Vector
 from mneme.testing import (
     AsyncTwin,
     FailingEmbedder,
@@ -108,6 +110,9 @@ hook: MetricsHook = count
 clock: Clock = FakeClock(1.0)
 decay: Callable[[float, float], float] = half_life(24)
 stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.db"), durability="full", busy_timeout=1)]
+on_a_network: Store = PostgresStore("postgresql:///", schema="cache", statement_timeout=1, max_size=2)
+on_a_loop: AsyncStore = AsyncPostgresStore("postgresql:///", prepare_threshold=5, connect_timeout=0.5)
+marked: MarkedStore = PostgresStore("postgresql:///")
 index: Index = ExactIndex()
 
 

@@ -74,11 +74,11 @@ class Links:
         self._doubtful = False  # whether the server may be away
         self._prepare = False if settings.prepare_threshold is None else None
 
-    async def open(self) -> None:
-        """Make the pool, if there is none yet. Not for two at once."""
+    async def open(self) -> bool:
+        """Make the pool, if there is none yet; whether it was made. Not for two at once."""
         if self._meanings.closed or self._pid:
             self.require()
-            return
+            return False
         if self._own:
             with self._meanings:
                 await self._probe()  # tells why there is no connection, which a pool does not
@@ -92,6 +92,14 @@ class Links:
                     reconnect_timeout=self._settings.connect_timeout,
                 )
         self._pid = os.getpid()
+        return True
+
+    async def abandon(self) -> None:
+        """Undo `open`: it may come again."""
+        self._pid = 0
+        pool, self._pool = self._pool, self._settings.pool
+        if pool is not None and self._own:
+            await self._driver.close_pool(pool, self._settings.connect_timeout)
 
     async def close(self) -> None:
         """Give back every connection; those in use are closed when their verbs end. Again is harmless."""
@@ -117,8 +125,11 @@ class Links:
         """The rows of one statement, by itself, in one round trip.
 
         It reads, or does what may be done twice: should the server have gone while the connection lay idle, it is run
-        again on another.
+        again on another. On a connection of the caller's pool, which waits as long as the server takes, the server has
+        to be told to keep to the limit; that takes a transaction.
         """
+        if bounded and not self._own:
+            return (await self.transact([(query, parameters)], write=False))[0]
         with self._meanings:
             for again in (True, False):
                 lease = await self._take(self._patience(1) if bounded else None)
@@ -224,7 +235,7 @@ class Links:
     # --- what they share ---------------------------------------------------------------------------------------------
 
     def _options(self) -> dict[str, Any]:
-        """Of every connection. None but the encoding reaches the server, and every pooler knows that one."""
+        """Of every connection. The encoding and the name reach the server, and every pooler knows those two."""
         given = conninfo_to_dict(self._settings.conninfo or "")
         return {
             **{name: value for name, value in _KEEPALIVE.items() if name not in given},
@@ -232,6 +243,7 @@ class Links:
             "prepare_threshold": self._settings.prepare_threshold,
             "connect_timeout": math.ceil(self._settings.connect_timeout),
             "client_encoding": "utf8",
+            "fallback_application_name": "mneme",
         }
 
     def _forked(self) -> bool:

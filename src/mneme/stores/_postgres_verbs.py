@@ -65,9 +65,16 @@ class PostgresVerbs:
     async def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
         if (fingerprint is None) != (dim is None):
             raise ValueError("fingerprint and dim belong together: pass both or None for both")
-        await self._links.open()
-        async with self._links.session(sql.BEGIN_WRITE) as run:
-            info = await set_up(run, self._sql, self._schema, migrations=MIGRATIONS, fingerprint=fingerprint, dim=dim)
+        made = await self._links.open()
+        try:
+            async with self._links.session(sql.BEGIN_WRITE) as run:
+                info = await set_up(
+                    run, self._sql, self._schema, migrations=MIGRATIONS, fingerprint=fingerprint, dim=dim
+                )
+        except BaseException:
+            if made:
+                await self._links.abandon()
+            raise
         self._dim = info.dim
         return info
 

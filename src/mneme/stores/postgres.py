@@ -41,8 +41,8 @@ class PostgresStore(BlockingTwin):
         conninfo: A DSN: "postgresql://user@host/database?sslmode=verify-full", or "host=... dbname=...".
         schema: Where everything lies. It belongs to mneme alone.
         pool: The caller's own `psycopg_pool.ConnectionPool`, open already, instead of *conninfo*. It stays open when
-            the store is closed. Of the options that follow only those for statements apply to it; *connect_timeout* is
-            how long to wait for one of its connections.
+            the store is closed. *max_size* says nothing then, and *connect_timeout* how long to wait for one of its
+            connections. How a connection is made, and what it prepares from when on, is its own.
         connect_timeout: Seconds for making a connection, and to wait for one of the pool; libpq makes it at least 2.
         statement_timeout: Seconds that a statement may take, the wait for other writers included; `check` and `compact`
             have no limit. Then `StoreBackendError`, and nothing was done.
