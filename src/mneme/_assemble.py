@@ -26,6 +26,7 @@ from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.following import Following
+from mneme._runtime.host_lock import HostLock, is_possible
 from mneme.indexes import ExactIndex
 from mneme.indexes.elsewhere import ElsewhereIndex
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Embedder, Index, MetricsHook, SearchingStore, Store
@@ -56,7 +57,7 @@ def assemble(
     threshold = check_unit(similarity_threshold, "similarity_threshold")
     check_callable(metrics_hook, "metrics_hook")
     check_count(hot_bytes, "hot_bytes", 0)
-    mode = check_choice(multi_process_mode, "multi_process_mode", ("single", "stale-tolerant"))
+    mode = check_choice(multi_process_mode, "multi_process_mode", ("single", "stale-tolerant", "mmap-shared"))
     check_seconds(stale_check_interval, "stale_check_interval")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
@@ -64,7 +65,10 @@ def assemble(
     index_path, own_options = _index_path(held, index_options)
     if index_backend == "store":
         _check_searching(held, checked.vector_dtype)
+    shared_path = _shared_path(held, index_path, index_backend) if mode == "mmap-shared" else None
     choice, own_options = _choice(runtime, index_backend, own_options)
+    if shared_path is not None:
+        choice = None  # a graph is not shared
     make_index = _index_maker(index_backend, own_options)
     _check_embedder(embedder)
     now = WallClock() if clock is None else clock
@@ -90,8 +94,9 @@ def assemble(
         # To ask a file costs microseconds, and many a user has two processes without knowing it.
         following=Following(
             mode,
-            polls=mode == "stale-tolerant" or isinstance(held, SQLiteStore),
-            interval=float(stale_check_interval),
+            polls=mode != "single" or isinstance(held, SQLiteStore),
+            interval=0.0 if mode == "mmap-shared" else float(stale_check_interval),
+            shares=HostLock(f"{shared_path}-lock") if mode == "mmap-shared" else None,
         ),
     )
 
@@ -135,6 +140,22 @@ def _index_path(
         raise TypeError(f"the index option 'path' must be a path, or None not to save it, not {type(path).__name__}")
     rest = {name: value for name, value in options.items() if name != "path"}
     return None if path is None else str(Path(path).absolute()), rest or None
+
+
+def _shared_path(store: Store | AsyncStore, path: str | None, backend: str | Index) -> str:
+    """Where the index lies that all processes of the host map."""
+    if not isinstance(store, SQLiteStore):
+        raise ValueError(  # noqa: TRY004 -- the store is right, the two do not go together
+            "multi_process_mode='mmap-shared' is for processes of one host that share a file: pass a path; "
+            "on any other store use 'stale-tolerant'"
+        )
+    if backend not in ("auto", "numpy"):
+        raise ValueError(f"multi_process_mode='mmap-shared' needs index_backend='auto' or 'numpy', got {backend!r}")
+    if path is None:
+        raise ValueError("multi_process_mode='mmap-shared' needs a saved index; leave the index option 'path' alone")
+    if not is_possible():
+        raise ValueError("multi_process_mode='mmap-shared' needs locks between processes, which this system lacks")
+    return path
 
 
 def _choice(

@@ -59,7 +59,8 @@ class SemanticCache:
         vector_dtype: In what the index holds vectors in memory: "float32", "float16" or "int8". Decisions and reported
             similarities are the same for all three.
         multi_process_mode: "stale-tolerant": others write to the same store, and are followed. "single": nobody else
-            does; if somebody else writes to the same file, that is followed too, with a warning.
+            does; if somebody else writes to the same file, that is followed too, with a warning. "mmap-shared": the
+            processes of one host share a file and one index in memory, and see at once what any of them writes.
         stale_check_interval: Seconds between questions to the store what others wrote, 0 for every call; memory answers
             with what was true no longer ago than that and the time of one question.
         on_store_error: What `get`, `get_many`, `put` and `put_many` make of a store that fails: an exception ("raise"),

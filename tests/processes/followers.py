@@ -8,9 +8,11 @@ import sys
 import time
 
 from mneme import SemanticCache, SQLiteStore
+from mneme._engine import saved
 from mneme.testing import HashEmbedder
 
-INTERVAL = 0.05
+INTERVALS = {"stale-tolerant": 0.05, "mmap-shared": 0.0}
+"""How old by its mode what a process serves may be."""
 OWNED = 12
 
 
@@ -52,21 +54,22 @@ def told_to_finish():
     return bool(readable)
 
 
-def opened(path, clock):
+def opened(path, clock, mode):
+    saved._WORTH_SAVING = 8  # so that the index is saved and taken over many times
     return SemanticCache(
         store=SQLiteStore(path, busy_timeout=60.0),
         embedder=HashEmbedder(),
         clock=clock,
-        multi_process_mode="stale-tolerant",
-        stale_check_interval=INTERVAL,
+        multi_process_mode=mode,
+        stale_check_interval=INTERVALS[mode],
     )
 
 
-def write(path, writer, seed, first, number):
+def write(path, mode, writer, seed, *, first, number):
     """Put, replace and delete its own queries, and read those of all; versions are counted from *first*."""
     draw, notes, clock = random.Random(seed), Notes(f"{path}.writer{writer}"), MovableClock()
     mine = queries_of(writer)
-    with opened(path, clock) as cache:
+    with opened(path, clock, mode) as cache:
         say("opened")
         version = first
         while version < first + number:
@@ -89,11 +92,11 @@ def write(path, writer, seed, first, number):
         agree(cache, clock)
 
 
-def read(path, reader, seed, writers):
+def read(path, mode, reader, seed, writers):
     """Look for everybody's queries until told to finish."""
     draw, notes, clock = random.Random(seed), Notes(f"{path}.reader{reader}"), MovableClock()
     everything = [query for writer in range(writers) for query in queries_of(writer)]
-    with opened(path, clock) as cache:
+    with opened(path, clock, mode) as cache:
         say("opened")
         while not told_to_finish():
             look(cache, notes, draw.choice(everything), near=draw.random() < 0.3)
@@ -110,7 +113,7 @@ def look(cache, notes, query, *, near=False):
 def agree(cache, clock):
     """When all are done: say what this process believes."""
     sys.stdin.readline()
-    clock.ahead += INTERVAL
+    clock.ahead += max(INTERVALS.values())
     cache.get("what nobody ever asked")
     believed = {entry.query: entry.response[0] for entry in cache.entries(limit=10_000)}
     found = {}

@@ -78,6 +78,7 @@ async def _open(core: Core) -> None:
         await choose.index(core)
         if core.saved_seq is None:
             await saved.save(core)
+        await saved.share_if_due(core)
     except BaseException as error:
         if core.options.failing_is_missing and isinstance(error, StoreBackendError):
             core.openings += 1

@@ -11,7 +11,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from mneme._engine import choose
+from mneme._engine import choose, sync
 from mneme._engine.core import Core
 from mneme.errors import (
     CorruptCacheError,
@@ -102,6 +102,53 @@ async def _load_graph(choice: choose.Choice, path: str, dim: int, dtype: str) ->
         await graph.close()
         return None, ""
     return graph, stamp
+
+
+async def share_if_due(core: Core) -> None:
+    """Where processes share one index: let go of what this one holds for itself, if that is enough to be worth it.
+
+    What another process saved is taken over; if none did, the index is saved here, and taken over from the file. The
+    caller holds `writer`, or nobody else knows the cache yet.
+    """
+    lock, ports = core.following.shares, _ports(core)
+    if lock is None or ports is None or core.dirty:
+        return
+    since = core.applied_seq if core.saved_seq is None else core.applied_seq - core.saved_seq
+    if since < _WORTH_SAVING or since * _FEW < await core.index.size():
+        return
+    try:
+        if not lock.acquire():
+            return  # somebody is saving it: the next one who comes finds it done
+        try:
+            known = -1 if core.saved_seq is None else core.saved_seq
+            if not await _take_over(core, ports, known):
+                await save(core, always=True)
+                await _take_over(core, ports, known)
+        finally:
+            lock.release()
+    except (OSError, CorruptCacheError, StoreBackendError) as error:
+        logger.warning("the shared index %r cannot be used (%s); memory goes on with its own", ports[2], str(error))
+
+
+async def _take_over(core: Core, ports: tuple[_MarkedStore, _SavedIndex, str], known: int) -> bool:
+    """Change to the saved index, if it is the store's and goes further than *known*; whether it was and did."""
+    store, _, path = ports
+    if core.make_index is None or core.embedder is None:
+        return False
+    index = core.make_index()
+    try:
+        stamp = json.loads(await cast("_SavedIndex", index).load(path, core.embedder.dim, core.index.dtype))
+        if stamp["mark"] != await store.marked() or int(stamp["seq"]) <= known:
+            raise CorruptCacheError("it is not the one to take over")  # noqa: TRY301 -- let go of like any other
+        # What happened since, before anybody searches it.
+        await sync.bring_up_to_date(core, index, int(stamp["seq"]))
+    except BaseException as error:
+        await index.close()
+        if isinstance(error, (FileNotFoundError, CorruptCacheError, ValueError, KeyError, TypeError)):
+            return False
+        raise
+    core.index, core.saved_seq = index, int(stamp["seq"])
+    return True
 
 
 async def save(core: Core, *, always: bool = False) -> None:

@@ -161,6 +161,25 @@ async def _apply(core: Core, changes: Sequence[Change]) -> None:
     core.hot.discard([*gone, *alive])
 
 
+async def bring_up_to_date(core: Core, index: AsyncIndex, since: int) -> None:
+    """Apply to an index that nobody uses yet what the store has seen after *since*.
+
+    Raises:
+        CorruptCacheError: The store has forgotten some of it.
+    """
+    while (changes := await core.store.changes(since, limit=BLOCK)) != []:
+        if changes is None:
+            raise CorruptCacheError("the index is too old to be brought up to date")
+        await index.remove([change.id for change in changes])
+        records = await core.store.read([change.id for change in changes if not change.deleted], vectors=True)
+        rows = [(record.id, record.partition, record.vector) for record in records if record is not None]
+        held = [row for row in rows if row[2] is not None]
+        if held:
+            ids, partitions, vectors = zip(*held, strict=True)
+            await index.add(ids, partitions, np.stack(vectors))
+        since = changes[-1].seq
+
+
 async def _remove(ids: Sequence[int], index: AsyncIndex) -> None:
     await index.remove(ids)
 

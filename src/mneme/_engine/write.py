@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mneme._engine import removal, sync
+from mneme._engine import removal, saved, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
 from mneme._engine.removal import Evicted
@@ -214,5 +214,7 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
             core.hot.forget([one.hot_key for one in drafts])
             core.mark_behind()
         raise
+    if core.following.shares is not None:
+        await saved.share_if_due(core)
     now = drafts[-1].record.accessed_at
     return written, await removal.evict(core, now) if removal.may_be_due(core, now) else removal.NOTHING

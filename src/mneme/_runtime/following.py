@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from mneme._runtime.host_lock import HostLock
+
 
 class Following:
     """One cache's manner of following.
@@ -12,12 +14,15 @@ class Following:
         mode: The user's word for it.
         polls: Whether the store is asked now and then.
         interval: Seconds between two questions.
+        shares: What keeps processes of one host from saving the index at the same time, where they share one copy of
+            it; `None` where each has its own.
     """
 
-    def __init__(self, mode: str, *, polls: bool, interval: float) -> None:
+    def __init__(self, mode: str, *, polls: bool, interval: float, shares: HostLock | None = None) -> None:
         self.mode = mode
         self.polls = polls
         self.interval = interval
+        self.shares = shares
         self._turn = threading.Lock()
         self._told = False
 
