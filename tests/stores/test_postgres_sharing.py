@@ -106,13 +106,13 @@ def test_a_later_writer_has_the_higher_number_however_long_the_earlier_one_takes
     with beside(address, schema) as gate, ThreadPoolExecutor(2) as threads:
         gate.execute("BEGIN")
         gate.execute("LOCK TABLE {s}.vectors IN SHARE MODE")
-        early = threads.submit(one.write, [a_record(1)])
+        early = threads.submit(one.write, [a_record(1), a_record(3)])
         wait_for_waiting(address, f'"{schema}".meta m CROSS JOIN')
         late = threads.submit(other.write, [a_record(2, vector=None)])
-        wait_for_waiting(address, f'"{schema}".meta SET seq')
+        wait_for_waiting(address, f'"{schema}".write_one')
         assert one.changes(0) == []
         gate.execute("COMMIT")
-        assert (early.result()[0].seq, late.result()[0].seq) == (1, 2)
+        assert [each.seq for each in (*early.result(), *late.result())] == [1, 2, 3]
 
 
 async def test_both_faces_share_a_schema(two, address, schema):
