@@ -26,6 +26,7 @@ from mneme._runtime.clock import WallClock
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.following import Following
+from mneme._runtime.fork import watch
 from mneme._runtime.host_lock import HostLock, is_possible
 from mneme.indexes import ExactIndex
 from mneme.indexes.elsewhere import ElsewhereIndex
@@ -76,7 +77,7 @@ def assemble(
     if not isinstance(held, (MemoryStore, SQLiteStore)):
         # Those two fail at once or after a wait that the caller set, and a file that cannot be written can be read.
         store_port = guarded(store_port, now)
-    return Core(
+    core = Core(
         options=checked,
         similarity_threshold=threshold,
         store=store_port,
@@ -99,6 +100,8 @@ def assemble(
             shares=HostLock(f"{shared_path}-lock") if mode == "mmap-shared" else None,
         ),
     )
+    watch(core)
+    return core
 
 
 def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None) -> Store | AsyncStore:

@@ -79,7 +79,7 @@ class SemanticCache:
         StoreBackendError: The store cannot be opened, and *on_store_error* is "raise".
 
     Thread safety: all methods may be called from any thread. The embedder and `compute` functions run outside every
-    lock.
+    lock. A cache does not survive a fork: in the child every method but `close` raises `CacheClosedError`.
 
     Example:
         ```python

@@ -24,7 +24,7 @@ class MnemeError(Exception):
 
 
 class CacheClosedError(MnemeError):
-    """The cache, or the store under it, was closed. Open a new one."""
+    """The cache, or the store under it, was closed, or opened before this process was forked. Open a new one."""
 
 
 class CheckpointError(MnemeError):

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mneme._rules.arguments import check_namespace, check_text, check_unit
 from mneme._rules.codec import decode_metadata, decode_response
@@ -18,6 +18,7 @@ from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.flights import Flights
 from mneme._runtime.following import Following
+from mneme._runtime.fork import FORKED, Gone
 from mneme._runtime.hot import HotEntry, HotLayer
 from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mneme")
 
+GONE = Gone()
+"""The ports of a cache whose process was forked."""
 NEVER = math.inf
 """A moment that does not come."""
 _REMEMBERED = 1024
@@ -154,7 +157,21 @@ class Core:
 
     def check_open(self) -> None:
         if self.closed:
-            raise CacheClosedError("the cache is closed; open a new one")
+            raise CacheClosedError(FORKED if self.store is GONE else "the cache is closed; open a new one")
+
+    def forked(self) -> object:
+        """In the child of a fork: be closed, with locks that nobody holds and no port of the parent's."""
+        if self.released:
+            return None
+        self.closed = self.released = True
+        inherited = (self.store, self.index, self.runtime, self.usage, self.flights)
+        self.store = cast("AsyncStore", GONE)
+        self.index = cast("AsyncIndex", GONE)
+        self.hot = HotLayer(0)
+        self.usage = UsageLog(0.0)
+        self.flights = Flights(self.runtime)
+        self.writer, self.opener = self.runtime.lock(), self.runtime.lock()
+        return inherited
 
     def check_reached(self) -> None:
         """Raise `StoreBackendError` while the store could not be opened yet."""
