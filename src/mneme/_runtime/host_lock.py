@@ -51,4 +51,5 @@ class HostLock:
         """Give it back, if it is held."""
         held, self._held = self._held, None
         if held is not None:
+            fcntl.flock(held, fcntl.LOCK_UN)  # or it would last as long as a child that was forked meanwhile
             os.close(held)
