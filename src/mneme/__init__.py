@@ -30,10 +30,12 @@ if typing.TYPE_CHECKING:
     from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
     from mneme.indexes.hnsw import HnswIndex
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
+    from mneme.stores.redis import AsyncRedisStore, RedisStore
 
 __all__ = [
     "AsyncEmbedder",
     "AsyncPostgresStore",
+    "AsyncRedisStore",
     "AsyncSemanticCache",
     "AsyncStore",
     "CacheClosedError",
@@ -59,6 +61,7 @@ __all__ = [
     "NamespaceQuotaExceededError",
     "PostgresStore",
     "QuantizationError",
+    "RedisStore",
     "SQLiteStore",
     "SchemaMigrationError",
     "SemanticCache",
@@ -77,9 +80,11 @@ __version__ = "0.1.0"
 # Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
 _LATER = {
     "AsyncPostgresStore": "mneme.stores.postgres",
+    "AsyncRedisStore": "mneme.stores.redis",
     "AsyncSemanticCache": "mneme.async_cache",
     "HnswIndex": "mneme.indexes.hnsw",
     "PostgresStore": "mneme.stores.postgres",
+    "RedisStore": "mneme.stores.redis",
     "as_embedder": "mneme.embedders.adapt",
     "to_async_embedder": "mneme.embedders.bridge",
     "to_sync_embedder": "mneme.embedders.bridge",

@@ -13,12 +13,15 @@ from mneme.stores.sqlite import SQLiteStore
 
 if typing.TYPE_CHECKING:
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
+    from mneme.stores.redis import AsyncRedisStore, RedisStore
 
-__all__ = ["AsyncPostgresStore", "MemoryStore", "PostgresStore", "SQLiteStore"]
+__all__ = ["AsyncPostgresStore", "AsyncRedisStore", "MemoryStore", "PostgresStore", "RedisStore", "SQLiteStore"]
 
 _LATER = {
     "AsyncPostgresStore": "mneme.stores.postgres",
+    "AsyncRedisStore": "mneme.stores.redis",
     "PostgresStore": "mneme.stores.postgres",
+    "RedisStore": "mneme.stores.redis",
 }
 
 

@@ -23,11 +23,13 @@ from mneme.ports import (
     Written,
 )
 
+__all__ = ["BlockingTwin", "finished"]
+
 T = TypeVar("T")
 
 
-def _finished(verb: Coroutine[Any, Any, T]) -> T:
-    # What `_runtime.drive.complete` does for flows; a store knows nothing of the runtime.
+def finished(verb: Coroutine[Any, Any, T]) -> T:
+    """Run *verb* to its end: what `_runtime.drive.complete` does for flows; a store knows nothing of the runtime."""
     try:
         verb.send(None)
     except StopIteration as stop:
@@ -48,37 +50,37 @@ class BlockingTwin:
         return self._verbs.name
 
     def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
-        return _finished(self._verbs.open(fingerprint, dim))
+        return finished(self._verbs.open(fingerprint, dim))
 
     def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
-        return _finished(self._verbs.read(refs, vectors=vectors))
+        return finished(self._verbs.read(refs, vectors=vectors))
 
     def write(self, records: Sequence[Record]) -> list[Written]:
-        return _finished(self._verbs.write(records))
+        return finished(self._verbs.write(records))
 
     def delete(self, selection: Selection) -> list[Removed]:
-        return _finished(self._verbs.delete(selection))
+        return finished(self._verbs.delete(selection))
 
     def record(self, usage: Usage) -> None:
-        _finished(self._verbs.record(usage))
+        finished(self._verbs.record(usage))
 
     def scan(self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False) -> list[Record]:
-        return _finished(self._verbs.scan(selection, after=after, limit=limit, vectors=vectors))
+        return finished(self._verbs.scan(selection, after=after, limit=limit, vectors=vectors))
 
     def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
-        return _finished(self._verbs.vectors(after=after, limit=limit))
+        return finished(self._verbs.vectors(after=after, limit=limit))
 
     def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
-        return _finished(self._verbs.changes(since, limit=limit))
+        return finished(self._verbs.changes(since, limit=limit))
 
     def summary(self) -> list[NamespaceSummary]:
-        return _finished(self._verbs.summary())
+        return finished(self._verbs.summary())
 
     def check(self) -> list[str]:
-        return _finished(self._verbs.check())
+        return finished(self._verbs.check())
 
     def compact(self) -> int:
-        return _finished(self._verbs.compact())
+        return finished(self._verbs.compact())
 
     def close(self) -> None:
-        _finished(self._verbs.close())
+        finished(self._verbs.close())

@@ -1,0 +1,76 @@
+"""What the server's and the driver's errors mean to the caller."""
+
+from __future__ import annotations
+
+from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, SchemaMigrationError, StoreBackendError
+
+__all__ = ["Gone", "meaning_of"]
+
+_REMEDIES = (
+    ("NOPERM", "grant the user the commands that the documentation lists, on the keys of this prefix"),
+    ("NOAUTH", "give the user and the password in the URL, or to the client"),
+    ("WRONGPASS", "check the user and the password"),
+    ("invalid username-password", "check the user and the password"),
+    ("Authentication", "check the user and the password"),
+    ("OOM", "the server's maxmemory is reached: raise it, or limit the cache with max_entries"),
+    ("MISCONF", "the server cannot save to its disk, and takes no writes until it can"),
+    ("READONLY", "this is a replica; connect to the primary"),
+    ("read only replica", "this is a replica; connect to the primary"),
+    ("NOREPLICAS", "too few replicas are connected to the server for a write"),
+    ("BUSY", "the server is busy with another script; try again later"),
+    ("busy running a script", "the server is busy with another script; try again later"),
+    ("LOADING", "the server is still loading its data; try again later"),
+    ("loading the dataset", "the server is still loading its data; try again later"),
+    ("MOVED", "this is a node of a cluster: pass client=redis.cluster.RedisCluster(...)"),
+    ("ASK", "the keys are being moved to another node; try again later"),
+    ("TRYAGAIN", "the keys are being moved to another node; try again later"),
+    ("CLUSTERDOWN", "the cluster is not complete; try again later"),
+    ("No connection available", "every connection was in use for as long as timeout; raise max_connections"),
+    ("Too many connections", "every connection of the client was in use; allow it more"),
+    ("max number of clients", "the server allows no more connections; raise its maxclients"),
+    ("Timeout", "the server did not answer in time; raise timeout if it is slow"),
+    ("unknown command", "the server must be Redis 6.2 or newer, or Valkey"),
+)
+
+
+class Gone(StoreBackendError):
+    """The data that were opened are no longer there: removed, or made anew by someone else."""
+
+
+def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = False) -> MnemeError:
+    """The error to raise for *error*, which names the place, the cause and the remedy.
+
+    *lost* says that a change was sent, and no answer came.
+    """
+    text = str(error) or type(error).__name__
+    kind, _, rest = text.partition(" ")
+    if closed:
+        return CacheClosedError(f"the store {where} was closed")
+    if kind == "MNEMEGONE":
+        return Gone(
+            f"the data of {where} are gone: someone removed them, or the server started without them; "
+            "open the store again to begin anew"
+        )
+    if kind == "MNEMEFOREIGN":
+        return CorruptCacheError(
+            f"{where} holds something that is not a mneme store ({rest}), and it was not altered: choose another prefix"
+        )
+    if kind == "MNEMEEVICTS":
+        return StoreBackendError(
+            f"the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear "
+            "the store: set it to noeviction, or to a policy whose name begins with volatile"
+        )
+    if kind == "MNEMENEWER":
+        return SchemaMigrationError(
+            f"{where} was made by a newer version of mneme (its schema is {rest}), and it was not altered: "
+            "use that version, or choose another prefix"
+        )
+    if kind == "MNEMEDAMAGED" or "WRONGTYPE" in text or "wrong kind of value" in text:
+        return CorruptCacheError(f"{where} is damaged ({text}): something else wrote to its keys; delete them all")
+    if kind == "MNEMEDONE":
+        return StoreBackendError(f"{where}: the change was made, but its result was too long to be kept, and is lost")
+    if kind == "MNEMELATE":
+        return StoreBackendError(f"{where}: the change came too late and was not made")
+    remedy = next((remedy for word, remedy in _REMEDIES if word in text), "check that the server runs, and its address")
+    fate = "; whether the change was made is not known" if lost else ""
+    return StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")

@@ -1,0 +1,242 @@
+"""The verbs of both Redis stores, over a link of either colour."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from mneme.errors import CacheClosedError, EmbedderMismatchError, StoreBackendError
+from mneme.ports import (
+    Change,
+    NamespaceSummary,
+    Record,
+    Ref,
+    Removed,
+    Selection,
+    StoreInfo,
+    Usage,
+    VectorBlock,
+    Written,
+)
+from mneme.stores import _redis_rows as rows
+from mneme.stores._redis_check import inconsistencies
+from mneme.stores._redis_connection import Link, exchange
+from mneme.stores._redis_errors import Gone
+from mneme.stores._redis_selection import of_limit, of_refs, selection_words
+from mneme.stores._redis_statements import Script, Scripts
+
+__all__ = ["RedisVerbs"]
+
+_LARGEST_WRITE = 512 * 2**20
+_MOST_RECORDS = 200_000
+"""A command may have about a million words, and take as much memory as a query buffer of the server: 1 GiB."""
+
+
+class RedisVerbs:
+    """An `AsyncStore` over *link*."""
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._state: bool | None = None  # None before `open`, then whether it is open
+        self._fingerprint: str | None = None
+        self._dim: int | None = None
+        self._birth = b""  # of the data that were opened
+        self._anew = False  # whether these are other data than `changes` was last asked of
+        self._seq = 0  # the highest number that was heard of
+        self._start()
+
+    @property
+    def name(self) -> str:
+        return "redis"
+
+    async def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        if (fingerprint is None) != (dim is None):
+            raise ValueError("fingerprint and dim belong together: pass both or None for both")
+        if self._state is False:
+            raise CacheClosedError(f"the store {self._link.where} was closed; make a new one")
+        info = await self._open(fingerprint, dim)
+        self._state = True
+        return info
+
+    async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
+        if len(refs) == 1 and not vectors and isinstance(refs[0], bytes):  # the cold exact hit
+            found = await self._ask(self._scripts.read_key, [refs[0]])
+            return [None if found is None else rows.record_of(*found)]
+        numbers, keys = of_refs(refs)
+        words = [b"1" if vectors else b"0", b"%d" % len(numbers), *map(rows.id_bytes, numbers), *keys]
+        answers = await self._ask(self._scripts.read, words)
+        records = [answer and rows.record_of(*answer) for answer in answers]
+        by_ref: dict[Ref, Record | None] = dict(zip((*numbers, *keys), records, strict=True))
+        return [by_ref[ref] for ref in refs]
+
+    async def write(self, records: Sequence[Record]) -> list[Written]:
+        self._require_open()
+        shape = (self._dim,)
+        for record in records:
+            if record.vector is not None and record.vector.shape != shape:
+                raise rows.wrong_shape(record.vector, self._dim)
+        if not records:
+            return []
+        spaces = {name: rows.digest_of(name) for name in {record.namespace for record in records}}
+        words = [b"%d" % len(records), b"%d" % len(spaces)]
+        for name, digest in spaces.items():
+            words += [digest, name.encode()]
+        for record in records:
+            words += rows.encoded(record)
+        if len(records) > _MOST_RECORDS or (len(records) > 1 and sum(map(len, words)) > _LARGEST_WRITE):
+            raise StoreBackendError(
+                f"{len(records)} records are more than one command can carry ({_MOST_RECORDS} or "
+                f"{_LARGEST_WRITE >> 20} MiB): nothing was written; write them in several calls"
+            )
+        first_bytes, ids = await self._change(self._scripts.write, words)
+        first = int.from_bytes(first_bytes, "big")
+        self._seq = max(self._seq, first + len(records) - 1)
+        if not ids:
+            return [Written(seq, seq, replaced=False) for seq in range(first, first + len(records))]
+        return [
+            Written(int.from_bytes(ids[at : at + 8], "big"), first + n, replaced=ids[at + 8] == 1)
+            for n, at in enumerate(range(0, len(ids), 9))
+        ]
+
+    async def delete(self, selection: Selection) -> list[Removed]:
+        self._require_open()
+        words = selection_words(selection)
+        if words is None:
+            return []
+        limit = selection.least_recent
+        answer = await self._change(self._scripts.delete, [b"" if limit is None else of_limit(limit), *words])
+        if not answer:
+            return []
+        first, removed, named = answer
+        names = {digest: name.decode() for digest, name in zip(named[::2], named[1::2], strict=True)}
+        seq = int.from_bytes(first, "big")
+        self._seq = max(self._seq, seq + len(removed) // 56 - 1)
+        return [
+            Removed(
+                int.from_bytes(removed[at : at + 8], "big"),
+                removed[at + 8 : at + 40],
+                names[removed[at + 40 : at + 56]],
+                n,
+            )
+            for n, at in enumerate(range(0, len(removed), 56), seq)
+        ]
+
+    async def record(self, usage: Usage) -> None:
+        self._require_open()
+        if not usage.accessed and not usage.counters:
+            return
+        words = [b"%d" % len(usage.accessed), b"%d" % len(usage.counters)]
+        for entry_id, moment in usage.accessed.items():
+            words += [rows.id_bytes(entry_id), rows.sortable(moment)]
+        for name, counters in usage.counters.items():
+            words += [rows.digest_of(name), name.encode(), rows.counters_bytes(counters)]
+        await self._change(self._scripts.record, words)
+
+    async def scan(
+        self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False
+    ) -> list[Record]:
+        if selection.least_recent is not None:
+            raise ValueError("least_recent is for delete: a scan goes by id")
+        self._require_open()
+        words = selection_words(selection)
+        if words is None:
+            return []
+        page = [rows.id_bytes(after), of_limit(limit), b"1" if vectors else b"0"]
+        return [rows.record_of(*answer) for answer in await self._ask(self._scripts.scan, [*page, *words])]
+
+    async def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
+        answer = await self._ask(self._scripts.vectors, [rows.id_bytes(after), of_limit(limit)])
+        return rows.vectors_of(*answer, self._dim or 0)
+
+    async def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
+        self._require_open()
+        if self._anew:
+            self._anew = False
+            return None
+        try:
+            answer = await self._ask(self._scripts.changes, [rows.id_bytes(since), of_limit(limit)])
+        except Gone:  # then whoever follows must begin anew, and can
+            await self._open(None, None)
+            self._anew = False
+            return None
+        if answer == 0:
+            return None
+        changes = rows.changes_of(*answer, since, max(limit, 0))
+        if changes:
+            self._seq = max(self._seq, changes[-1].seq)
+        return changes
+
+    async def summary(self) -> list[NamespaceSummary]:
+        return rows.summary_of(await self._ask(self._scripts.summary, []))
+
+    async def check(self) -> list[str]:
+        self._require_open()
+        return await inconsistencies(self._ask, self._scripts, self._dim)
+
+    async def compact(self) -> int:
+        self._require_open()
+        return 0  # the server has the memory of what was deleted back already
+
+    async def marked(self) -> str | None:
+        text = await self._ask(self._scripts.marked, [])
+        return None if text is None else text.decode()
+
+    async def mark(self, text: str) -> None:
+        self._require_open()
+        await self._change(self._scripts.mark, [text.encode()])
+
+    async def close(self) -> None:
+        self._state = False
+        await self._link.close()
+
+    # --- talking to the server ---------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Take a name for the answers to what this store changes, which no other process may share."""
+        self._pid = os.getpid()
+        self._scripts = Scripts(self._prefix, secrets.token_hex(8))
+        self._number = 0
+
+    def _require_open(self) -> None:
+        if not self._state:
+            raise CacheClosedError(
+                f"the store {self._link.where} "
+                + ("is not open; call open first" if self._state is None else "was closed")
+            )
+
+    async def _open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
+        if fingerprint is None and self._fingerprint is not None and self._dim is not None:
+            fingerprint, dim = self._fingerprint, self._dim  # what is made anew belongs to the same embedder
+        bound = [b"", b""] if fingerprint is None else [fingerprint.encode(), b"%d" % (dim or 0)]
+        floor = self._seq + 1 if self._birth else 0  # data made anew have no number that anyone here has seen
+        answer = await exchange(self._link, self._scripts.open, [secrets.token_bytes(16), *bound, b"%d" % floor])
+        if answer[0] == b"other":
+            raise EmbedderMismatchError(
+                f"{self._link.where} holds vectors of {answer[1].decode()!r} (dim {int(answer[2])}), "
+                f"not of {fingerprint!r} (dim {dim}): use the same embedder, embed it anew, or choose another prefix"
+            )
+        birth, held, held_dim, version, seq = answer
+        self._anew = self._anew or (self._birth not in (b"", birth))
+        self._birth = birth
+        self._fingerprint = None if held is None else held.decode()
+        self._dim = None if held_dim is None else int(held_dim)
+        self._seq = max(self._seq, int(seq))
+        return StoreInfo(self._fingerprint, self._dim, schema_version=int(version), seq=int(seq))
+
+    async def _ask(self, script: Script, words: Sequence[bytes]) -> Any:
+        if not self._state:
+            self._require_open()
+        return await exchange(self._link, script, [self._birth, *words])
+
+    async def _change(self, which: Script, words: Sequence[bytes]) -> Any:
+        if os.getpid() != self._pid:
+            renewed = {id(getattr(self._scripts, name)): name for name in vars(self._scripts)}[id(which)]
+            self._start()
+            which = getattr(self._scripts, renewed)
+        async with self._link.alone():
+            self._number += 1
+            words = [self._birth, self._number.to_bytes(8, "big"), *words]
+            return await exchange(self._link, which, words, changes=True)
