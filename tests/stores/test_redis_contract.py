@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from stores.blocking import Blocking
 
 from mneme.stores import AsyncRedisStore, RedisStore
 from mneme.testing import StoreContract
+from stores.blocking import Blocking
 
 _prefixes = (f"contract {number}" for number in itertools.count())
 

@@ -22,7 +22,7 @@ from mneme.stores._redis_wire import command
 __all__ = ["AsyncLink", "BlockingLink", "Link", "exchange"]
 
 _MOVES = 3
-"""How often the keys may be elsewhere before that is told."""
+"""How often the script may have to be sent, or to be sent elsewhere, before that is told."""
 
 
 class Link(Protocol):
@@ -47,33 +47,27 @@ async def exchange(link: Link, script: Script, arguments: Sequence[bytes], *, ch
     A connection that breaks is made anew, once. A read that is not answered in time is not sent again: the server is
     slow enough.
     """
-    # This file is imported where the driver may be missing.
-    from redis.exceptions import BusyLoadingError, MovedError, RedisError, ResponseError  # noqa: PLC0415
-    from redis.exceptions import TimeoutError as TimedOut  # noqa: PLC0415
-
     data = command(script.by_digest, script.words, arguments)
     lost, again, moves = False, True, _MOVES
     while True:
         try:
             connection = await link.take()
-        except (RedisError, OSError) as error:
+        except (_driver().RedisError, OSError) as error:
             raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
         try:
             answer = await link.ask(connection, [data])
-        except (ResponseError, BusyLoadingError) as error:
+        except (_driver().ResponseError, _driver().BusyLoadingError) as error:
             text = str(error)
             await link.give(connection, usable="READONLY" not in text and "read only replica" not in text)
-            if text.startswith("NOSCRIPT") or "No matching script" in text:
+            if "NOSCRIPT" in text or "No matching script" in text:
                 data = command(script.by_source, script.words, arguments)
-            elif type(error) is MovedError and moves:
-                moves -= 1
-                await _find_keys(link)
-            else:
+            elif not (moves and await _found_elsewhere(link, error)):
                 raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
-        except (RedisError, OSError) as error:
+            moves -= 1
+        except (_driver().RedisError, OSError) as error:
             await link.give(connection, usable=False)
             lost = lost or changes
-            if link.closed or not again or (isinstance(error, TimedOut) and not changes):
+            if link.closed or not again or (isinstance(error, _driver().TimeoutError) and not changes):
                 raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
             again = False
         except BaseException as error:
@@ -86,13 +80,22 @@ async def exchange(link: Link, script: Script, arguments: Sequence[bytes], *, ch
             return answer
 
 
-async def _find_keys(link: Link) -> None:
-    from redis.exceptions import RedisError  # noqa: PLC0415 - as above
+def _driver() -> Any:
+    """The driver's errors, asked for only when there is one: this file is imported where the driver may be missing."""
+    import redis.exceptions  # noqa: PLC0415 - as it says
 
+    return redis.exceptions
+
+
+async def _found_elsewhere(link: Link, error: Exception) -> bool:
+    """Whether the keys have moved to another node of a cluster; if so, that is where they are looked for next."""
+    if type(error) is not _driver().MovedError:  # an AskError, which is one too, tells of keys that are on their way
+        return False
     try:
         await link.find_keys()
-    except RedisError as error:
-        raise meaning_of(error, link.where, closed=link.closed) from error
+    except _driver().RedisError as failure:
+        raise meaning_of(failure, link.where, closed=link.closed) from failure
+    return True
 
 
 class BlockingLink:
@@ -104,11 +107,12 @@ class BlockingLink:
         self._pools = pools
         self._patience = patience
         self._busy = 0
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self._changing = threading.Lock()
 
     async def take(self) -> Any:
-        with self._state:
+        with self._lock:
             if self.closed:
                 raise CacheClosedError(f"the store {self.where} was closed")
             self._busy += 1
@@ -133,9 +137,9 @@ class BlockingLink:
 
     async def close(self) -> None:
         """Let those finish that are at work, as long as an exchange may take, then release what is our own."""
-        with self._state:
+        with self._lock:
             self.closed = True
-            self._state.wait_for(lambda: self._busy == 0, self._patience)
+            self._idle.wait_for(lambda: self._busy == 0, self._patience)
         self._pools.close()
 
     @contextlib.asynccontextmanager
@@ -144,10 +148,10 @@ class BlockingLink:
             yield
 
     def _leave(self) -> None:
-        with self._state:
+        with self._lock:
             self._busy -= 1
             if self.closed and not self._busy:
-                self._state.notify_all()
+                self._idle.notify_all()
 
 
 class AsyncLink:

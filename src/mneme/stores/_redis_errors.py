@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, SchemaMigrationError, StoreBackendError
 
-__all__ = ["Gone", "meaning_of"]
+__all__ = ["GoneError", "meaning_of"]
 
 _REMEDIES = (
     ("NOPERM", "grant the user the commands that the documentation lists, on the keys of this prefix"),
@@ -33,8 +33,41 @@ _REMEDIES = (
 )
 
 
-class Gone(StoreBackendError):
+class GoneError(StoreBackendError):
     """The data that were opened are no longer there: removed, or made anew by someone else."""
+
+
+# What the scripts refuse. "{where}" is the store, "{rest}" what the script says besides.
+_REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
+    "MNEMEGONE": (
+        GoneError,
+        "the data of {where} are gone: someone removed them, or the server started without them; open the store again "
+        "to begin anew",
+    ),
+    "MNEMEFOREIGN": (
+        CorruptCacheError,
+        "{where} holds something that is not a mneme store ({rest}), and it was not altered: choose another prefix",
+    ),
+    "MNEMEEVICTS": (
+        StoreBackendError,
+        "the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear the "
+        "store: set it to noeviction, or to a policy whose name begins with volatile",
+    ),
+    "MNEMENEWER": (
+        SchemaMigrationError,
+        "{where} was made by a newer version of mneme (its schema is {rest}), and it was not altered: use that "
+        "version, or choose another prefix",
+    ),
+    "MNEMEDAMAGED": (
+        CorruptCacheError,
+        "{where} is damaged ({rest}), and was not altered: something else wrote to its keys; delete them all",
+    ),
+    "MNEMEDONE": (
+        StoreBackendError,
+        "{where}: the change was made, but the connection broke, and its result was too long to be kept",
+    ),
+    "MNEMELATE": (StoreBackendError, "{where}: the change came too late, after another one, and was not made"),
+}
 
 
 def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = False) -> MnemeError:
@@ -42,35 +75,15 @@ def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = F
 
     *lost* says that a change was sent, and no answer came.
     """
-    text = str(error) or type(error).__name__
-    kind, _, rest = text.partition(" ")
     if closed:
         return CacheClosedError(f"the store {where} was closed")
-    if kind == "MNEMEGONE":
-        return Gone(
-            f"the data of {where} are gone: someone removed them, or the server started without them; "
-            "open the store again to begin anew"
-        )
-    if kind == "MNEMEFOREIGN":
-        return CorruptCacheError(
-            f"{where} holds something that is not a mneme store ({rest}), and it was not altered: choose another prefix"
-        )
-    if kind == "MNEMEEVICTS":
-        return StoreBackendError(
-            f"the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear "
-            "the store: set it to noeviction, or to a policy whose name begins with volatile"
-        )
-    if kind == "MNEMENEWER":
-        return SchemaMigrationError(
-            f"{where} was made by a newer version of mneme (its schema is {rest}), and it was not altered: "
-            "use that version, or choose another prefix"
-        )
-    if kind == "MNEMEDAMAGED" or "WRONGTYPE" in text or "wrong kind of value" in text:
+    text = str(error) or type(error).__name__
+    word, _, rest = text.partition(" ")
+    if word in _REFUSALS:
+        meaning, sentence = _REFUSALS[word]
+        return meaning(sentence.format(where=where, rest=rest))
+    if "WRONGTYPE" in text or "wrong kind of value" in text:
         return CorruptCacheError(f"{where} is damaged ({text}): something else wrote to its keys; delete them all")
-    if kind == "MNEMEDONE":
-        return StoreBackendError(f"{where}: the change was made, but its result was too long to be kept, and is lost")
-    if kind == "MNEMELATE":
-        return StoreBackendError(f"{where}: the change came too late and was not made")
     remedy = next((remedy for word, remedy in _REMEDIES if word in text), "check that the server runs, and its address")
     fate = "; whether the change was made is not known" if lost else ""
     return StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")

@@ -7,7 +7,7 @@ Lua itself compares strings as the server's locale does, so bytes are compared a
 
 from __future__ import annotations
 
-__all__ = ["CHANGING", "KEYS", "READ_KEYS", "READING", "SELECTING", "SETTLING"]
+__all__ = ["CHANGING", "KEYS", "READING", "READ_KEYS", "SELECTING", "SETTLING"]
 
 KEYS = (
     "meta",  # hash: what the store is, its embedder, its latest sequence number

@@ -1,30 +1,26 @@
 """The scripts, one for each verb: each runs alone on the server from its beginning to its end.
 
-Whatever refuses a script does so before its first write (`HINCRBY` of the sequence number, where there is one): the
-checks of the prelude, and the server's own, which are out of memory, read-only, disk errors and missing replicas.
-ARGV[1] is the birth of the data; in those that change something ARGV[2] is the number of the change.
+Those that change something are in `_redis_changes`. ARGV[1] is the birth of the data.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-from mneme.ports import HISTORY
-from mneme.stores._redis_lua import CHANGING, KEYS, READ_KEYS, READING, SELECTING, SETTLING
+from mneme.stores._redis_changes import DELETE, MARK, RECORD, WRITE
+from mneme.stores._redis_lua import KEYS, READ_KEYS, READING, SELECTING
 from mneme.stores._redis_wire import packed
 
 __all__ = ["SCHEMA_VERSION", "Script", "Scripts", "key_of"]
 
-_MAGIC = "mneme"
 SCHEMA_VERSION = 1
-_RUN = 1000
-"""Deletions that one member of `deletions` holds at most."""
 
-# ARGV: birth if it is to be made, fingerprint and dim or empty, sequence number to start from if it is to be made.
+# ARGV: birth if it is to be made, fingerprint and dim or empty, sequence number to start from if it is to be made,
+# version that is understood.
 _OPEN = """
 local memory = redis.pcall('INFO', 'memory')
 if type(memory) == 'string' and not string.find(memory, 'maxmemory:0', 1, true) then
-    local policy = string.match(memory, 'maxmemory_policy:(allkeys[%%a-]*)')
+    local policy = string.match(memory, 'maxmemory_policy:(allkeys[%a-]*)')
     if policy then return redis.error_reply('MNEMEEVICTS ' .. policy) end
 end
 local found = {}
@@ -41,10 +37,10 @@ end
 local meta = KEYS[1]
 if found[1] == 'hash' then
     local held = redis.call('HMGET', meta, 'what', 'version', 'birth', 'seq', 'forgotten')
-    if held[1] ~= '%(magic)s' or not tonumber(held[2]) then
+    if held[1] ~= 'mneme' or not tonumber(held[2]) then
         return redis.error_reply('MNEMEFOREIGN ' .. meta .. ' is something else')
     end
-    if tonumber(held[2]) > %(version)d then return redis.error_reply('MNEMENEWER ' .. held[2]) end
+    if tonumber(held[2]) > tonumber(ARGV[5]) then return redis.error_reply('MNEMENEWER ' .. held[2]) end
     if not held[3] or not tonumber(held[4]) or not tonumber(held[5]) then
         return redis.error_reply('MNEMEFOREIGN ' .. meta .. ' lacks fields')
     end
@@ -53,14 +49,14 @@ if found[1] == 'hash' then
         return {'other', bound[1], bound[2]}
     end
 else
-    redis.call('HSET', meta, 'what', '%(magic)s', 'version', '%(version)d', 'birth', ARGV[1], 'seq', ARGV[4],
-        'forgotten', ARGV[4])
+    redis.call('HSET', meta, 'what', 'mneme', 'version', ARGV[5], 'birth', ARGV[1], 'seq', ARGV[4], 'forgotten',
+        ARGV[4])
 end
 if ARGV[2] ~= '' and redis.call('HGET', meta, 'fingerprint') ~= ARGV[2] then
     redis.call('HSET', meta, 'fingerprint', ARGV[2], 'dim', ARGV[3])
 end
 return redis.call('HMGET', meta, 'birth', 'fingerprint', 'dim', 'version', 'seq')
-""" % {"magic": _MAGIC, "version": SCHEMA_VERSION}
+"""
 
 # ARGV[2] is the key.
 _READ_KEY = (
@@ -90,173 +86,6 @@ for n = 4, #ARGV do
     reply[n - 3] = head and {head, body, ARGV[2] == '1' and call('HGET', VECTORS, id) or false}
 end
 return reply
-"""
-)
-
-# ARGV: how many records and namespaces; digest and name of each namespace; head, body and vector of each record.
-_WRITE = (
-    CHANGING
-    + SELECTING
-    + SETTLING
-    + """
-local count, spaces, names = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
-for n = 1, spaces do names[ARGV[3 + 2 * n]] = ARGV[4 + 2 * n] end
-local at = 2 + 2 * spaces
-local keys, last, id_of, old, sums = {}, {}, {}, {}, {}
-for n = 1, count do
-    keys[n] = sub(ARGV[at + 3 * n], 65, 96)
-    last[keys[n]] = n
-end
-local held = fetched(BODIES, keys)
-for n = 1, count do
-    if held[n] and not id_of[keys[n]] then
-        id_of[keys[n]] = sub(held[n], 1, 8)
-        old[#old + 1] = id_of[keys[n]]
-    end
-end
-local old_heads = fetched(HEADS, old)
-for n = 1, #old do
-    if not old_heads[n] then return redis.error_reply('MNEMEDAMAGED an entry has no head') end
-end
-local first = call('HINCRBY', META, 'seq', count) - count + 1
-unindex(old, old_heads, sums)
-local heads, bodies, vectors, ids, partitions, places, accessed, recent, created = {}, {}, {}, {}, {}, {}, {}, {}, {}
-local removable, rewritten, tags, written, replaced = {}, {}, {}, {}, false
-local function put(list, a, b)
-    list[#list + 1] = a
-    list[#list + 1] = b
-end
-for n = 1, count do
-    local key, seq = keys[n], pack('>I8', first + n - 1)
-    local id = id_of[key]
-    written[n] = (id or seq) .. (id and '\\1' or '\\0')
-    replaced = replaced or id
-    id = id or seq
-    id_of[key] = id
-    if last[key] == n then
-        local head = seq .. ARGV[at + 3 * n]
-        local namespace, partition, moment = sub(head, 41, 56), sub(head, 57, 72), sub(head, 9, 16)
-        put(heads, id, head)
-        put(bodies, key, id .. ARGV[at + 3 * n + 1])
-        if sub(head, 105, 105) == '\\1' then put(vectors, id, ARGV[at + 3 * n + 2]) end
-        put(ids, '0', id)
-        put(partitions, '0', partition .. id)
-        if not places[namespace .. partition] then
-            places[namespace .. partition] = true
-            put(places, '0', namespace .. partition)
-        end
-        put(accessed, '0', moment .. id)
-        put(recent, '0', namespace .. moment .. id)
-        put(created, '0', namespace .. sub(head, 17, 24) .. id)
-        if sub(head, 25, 32) ~= NEVER then put(removable, '0', sub(head, 25, 32) .. id) end
-        if seq ~= id then put(rewritten, '0', seq .. id) end
-        for from = 106, #head, 16 do put(tags, '0', sub(head, from, from + 15) .. id) end
-        change(sums, namespace, 1, number('>I8', head, 33))
-    end
-end
-many('HSET', HEADS, heads)
-many('HSET', BODIES, bodies)
-many('HSET', VECTORS, vectors)
-many('ZADD', IDS, ids)
-many('ZADD', PARTITIONS, partitions)
-many('ZADD', PLACES, places)
-many('ZADD', ACCESSED, accessed)
-many('ZADD', RECENT, recent)
-many('ZADD', CREATED, created)
-many('ZADD', REMOVABLE, removable)
-many('ZADD', REWRITTEN, rewritten)
-many('ZADD', TAGS, tags)
-vacate(old_heads)
-settle(sums, names)
-return done({pack('>I8', first), replaced and table.concat(written) or ''})
-"""
-)
-
-# ARGV: least_recent or empty, the selection.
-_DELETE = (
-    CHANGING
-    + SELECTING
-    + SETTLING
-    + """
-local ids, heads = selected(4, string.rep('\\0', 8), math.huge, tonumber(ARGV[3]))
-if #ids == 0 then return {} end
-if tonumber(ARGV[3]) then
-    local by_id = {}
-    for n = 1, #ids do by_id[ids[n]] = heads[n] end
-    ids = in_order(ids)
-    for n = 1, #ids do heads[n] = by_id[ids[n]] end
-end
-local all = #ids == call('ZCARD', IDS)
-local last = call('HINCRBY', META, 'seq', #ids)
-local first, keys, removed, run, sums = last - #ids + 1, {}, {}, {}, {}
-for n = 1, #ids do
-    keys[n] = sub(heads[n], 73, 104)
-    removed[n] = ids[n] .. keys[n] .. sub(heads[n], 41, 56)
-    run[#run + 1] = ids[n] .. keys[n]
-    if #run == %(run)d or n == #ids then
-        call('ZADD', DELETIONS, 0, pack('>I8', first + n - 1) .. table.concat(run))
-        run = {}
-    end
-end
-local names = {}
-if all then
-    for n = 1, #ids do change(sums, sub(heads[n], 41, 56), -1, -number('>I8', heads[n], 33)) end
-    call('UNLINK', HEADS, BODIES, VECTORS, IDS, PARTITIONS, PLACES, ACCESSED, RECENT, CREATED, REMOVABLE, REWRITTEN,
-        TAGS)
-else
-    unindex(ids, heads, sums)
-    many('HDEL', HEADS, ids)
-    many('HDEL', BODIES, keys)
-    many('ZREM', IDS, ids)
-    vacate(heads)
-end
-for namespace in pairs(sums) do
-    local row = call('HGET', NAMESPACES, namespace)
-    names[#names + 1] = namespace
-    names[#names + 1] = row and sub(row, 65) or ''
-end
-settle(sums, {})
-if last > %(history)d then
-    local old = call('ZRANGEBYLEX', DELETIONS, '-', '[' .. pack('>I8', last - %(history)d) .. NEVER)
-    if #old > 0 then
-        call('HSET', META, 'forgotten', string.format('%%.0f', (number('>I8', old[#old]))))
-        many('ZREM', DELETIONS, old)
-    end
-end
-return done({pack('>I8', first), table.concat(removed), names})
-"""
-    % {"run": _RUN, "history": HISTORY}
-)
-
-# ARGV: how many ids and namespaces; id and time of each; digest, name and counters of each.
-_RECORD = (
-    CHANGING
-    + SELECTING
-    + SETTLING
-    + """
-local count, spaces, ids = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
-for n = 1, count do ids[n] = ARGV[3 + 2 * n] end
-local heads = fetched(HEADS, ids)
-for n = 1, count do
-    local head, moment = heads[n], ARGV[4 + 2 * n]
-    if head then
-        local namespace, before = sub(head, 41, 56), sub(head, 9, 16)
-        call('HSET', HEADS, ids[n], sub(head, 1, 8) .. moment .. sub(head, 17))
-        call('ZREM', ACCESSED, before .. ids[n])
-        call('ZADD', ACCESSED, 0, moment .. ids[n])
-        call('ZREM', RECENT, namespace .. before .. ids[n])
-        call('ZADD', RECENT, 0, namespace .. moment .. ids[n])
-    end
-end
-local sums, names, at = {}, {}, 2 + 2 * count
-for n = 1, spaces do
-    local namespace = ARGV[at + 3 * n]
-    names[namespace] = ARGV[at + 3 * n + 1]
-    local more, sum = {number('>i8i8i8i8i8d', ARGV[at + 3 * n + 2])}, change(sums, namespace, 0, 0)
-    for m = 1, 6 do sum[m + 2] = sum[m + 2] + more[m] end
-end
-settle(sums, names)
-return done(1)
 """
 )
 
@@ -353,7 +182,6 @@ return reply
 )
 
 _MARKED = READING + "return call('HGET', META, 'mark')"
-_MARK = CHANGING + "call('HSET', META, 'mark', ARGV[3])\nreturn done(1)"
 
 _TOTALS = (
     READING
@@ -470,7 +298,7 @@ class Scripts:
         self.check_entries = Script(_CHECK_ENTRIES, every)
         self.check_deletions = Script(_CHECK_DELETIONS, every)
         self.marked = Script(_MARKED, every[:1])
-        self.write = Script(_WRITE, changing)
-        self.delete = Script(_DELETE, changing)
-        self.record = Script(_RECORD, changing)
-        self.mark = Script(_MARK, changing)
+        self.write = Script(WRITE, changing)
+        self.delete = Script(DELETE, changing)
+        self.record = Script(RECORD, changing)
+        self.mark = Script(MARK, changing)

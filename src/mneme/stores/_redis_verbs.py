@@ -9,6 +9,7 @@ from typing import Any
 
 from mneme.errors import CacheClosedError, EmbedderMismatchError, StoreBackendError
 from mneme.ports import (
+    HISTORY,
     Change,
     NamespaceSummary,
     Record,
@@ -23,9 +24,9 @@ from mneme.ports import (
 from mneme.stores import _redis_rows as rows
 from mneme.stores._redis_check import inconsistencies
 from mneme.stores._redis_connection import Link, exchange
-from mneme.stores._redis_errors import Gone
+from mneme.stores._redis_errors import GoneError
 from mneme.stores._redis_selection import of_limit, of_refs, selection_words
-from mneme.stores._redis_statements import Script, Scripts
+from mneme.stores._redis_statements import SCHEMA_VERSION, Script, Scripts
 
 __all__ = ["RedisVerbs"]
 
@@ -107,7 +108,8 @@ class RedisVerbs:
         if words is None:
             return []
         limit = selection.least_recent
-        answer = await self._change(self._scripts.delete, [b"" if limit is None else of_limit(limit), *words])
+        least_recent = b"" if limit is None else of_limit(limit)
+        answer = await self._change(self._scripts.delete, [b"%d" % HISTORY, least_recent, *words])
         if not answer:
             return []
         first, removed, named = answer
@@ -148,8 +150,8 @@ class RedisVerbs:
         return [rows.record_of(*answer) for answer in await self._ask(self._scripts.scan, [*page, *words])]
 
     async def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
-        answer = await self._ask(self._scripts.vectors, [rows.id_bytes(after), of_limit(limit)])
-        return rows.vectors_of(*answer, self._dim or 0)
+        ids, partitions, blobs = await self._ask(self._scripts.vectors, [rows.id_bytes(after), of_limit(limit)])
+        return rows.vectors_of(ids, partitions, blobs, self._dim or 0)
 
     async def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         self._require_open()
@@ -158,13 +160,14 @@ class RedisVerbs:
             return None
         try:
             answer = await self._ask(self._scripts.changes, [rows.id_bytes(since), of_limit(limit)])
-        except Gone:  # then whoever follows must begin anew, and can
+        except GoneError:  # then whoever follows must begin anew, and can
             await self._open(None, None)
             self._anew = False
             return None
         if answer == 0:
             return None
-        changes = rows.changes_of(*answer, since, max(limit, 0))
+        written, runs = answer
+        changes = rows.changes_of(written, runs, since, max(limit, 0))
         if changes:
             self._seq = max(self._seq, changes[-1].seq)
         return changes
@@ -212,7 +215,9 @@ class RedisVerbs:
             fingerprint, dim = self._fingerprint, self._dim  # what is made anew belongs to the same embedder
         bound = [b"", b""] if fingerprint is None else [fingerprint.encode(), b"%d" % (dim or 0)]
         floor = self._seq + 1 if self._birth else 0  # data made anew have no number that anyone here has seen
-        answer = await exchange(self._link, self._scripts.open, [secrets.token_bytes(16), *bound, b"%d" % floor])
+        answer = await exchange(
+            self._link, self._scripts.open, [secrets.token_bytes(16), *bound, b"%d" % floor, b"%d" % SCHEMA_VERSION]
+        )
         if answer[0] == b"other":
             raise EmbedderMismatchError(
                 f"{self._link.where} holds vectors of {answer[1].decode()!r} (dim {int(answer[2])}), "

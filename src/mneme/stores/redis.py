@@ -24,8 +24,8 @@ __all__ = ["AsyncRedisStore", "RedisStore"]
 class RedisStore(BlockingTwin):
     """Keeps entries on a Redis or Valkey server, under keys that begin with `{prefix}:`. Needs the extra `redis`.
 
-    Any number of stores, in any number of processes, may use the same prefix at the same time: every verb is one script,
-    which the server runs alone. Nothing is connected before `open`.
+    Any number of stores, in any number of processes, may use the same prefix at the same time: every verb is one
+    script, which the server runs alone. Nothing is connected before `open`.
 
     Durability: that of the server. A verb returns when the server has done it, which may be before it is on a disk.
 
