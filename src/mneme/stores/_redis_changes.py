@@ -145,7 +145,6 @@ if horizon > 0 then
 end
 return done({pack('>I8', first), table.concat(removed), names})
 """
-    % {"run": _RUN, "history": HISTORY}
 )
 
 # ARGV: how many ids and namespaces; id and time of each; digest, name and counters of each.

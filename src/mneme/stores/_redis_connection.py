@@ -41,7 +41,9 @@ class Link(Protocol):
         ...
 
 
-async def exchange(link: Link, script: Script, arguments: Sequence[bytes], *, changes: bool = False) -> Any:
+async def exchange(  # noqa: C901 - every way in which an exchange can end, in one place
+    link: Link, script: Script, arguments: Sequence[bytes], *, changes: bool = False
+) -> Any:
     """What the script answers. With *changes* it must be one that makes its change once, however often it is sent.
 
     A connection that breaks is made anew, once. A read that is not answered in time is not sent again: the server is

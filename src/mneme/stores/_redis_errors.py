@@ -41,8 +41,10 @@ class GoneError(StoreBackendError):
 _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
     "MNEMEGONE": (
         GoneError,
-        "the data of {where} are gone: someone removed them, or the server started without them; open the store again "
-        "to begin anew",
+        (
+            "the data of {where} are gone: someone removed them, or the server started without them; open the store again "
+            "to begin anew"
+        ),
     ),
     "MNEMEFOREIGN": (
         CorruptCacheError,
@@ -50,13 +52,17 @@ _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
     ),
     "MNEMEEVICTS": (
         StoreBackendError,
-        "the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear the "
-        "store: set it to noeviction, or to a policy whose name begins with volatile",
+        (
+            "the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear the "
+            "store: set it to noeviction, or to a policy whose name begins with volatile"
+        ),
     ),
     "MNEMENEWER": (
         SchemaMigrationError,
-        "{where} was made by a newer version of mneme (its schema is {rest}), and it was not altered: use that "
-        "version, or choose another prefix",
+        (
+            "{where} was made by a newer version of mneme (its schema is {rest}), and it was not altered: use that "
+            "version, or choose another prefix"
+        ),
     ),
     "MNEMEDAMAGED": (
         CorruptCacheError,
