@@ -6,26 +6,26 @@ from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, Schema
 
 __all__ = ["GoneError", "meaning_of"]
 
+# Found in the name of the error's class or in its text: the driver takes the server's own word from some texts.
 _REMEDIES = (
+    ("NoPermission", "grant the user the commands that the documentation lists, on the keys of this prefix"),
     ("NOPERM", "grant the user the commands that the documentation lists, on the keys of this prefix"),
-    ("NOAUTH", "give the user and the password in the URL, or to the client"),
-    ("WRONGPASS", "check the user and the password"),
-    ("invalid username-password", "check the user and the password"),
+    ("can't run this command", "grant the user the commands that the documentation lists, on the keys of this prefix"),
     ("Authentication", "check the user and the password"),
+    ("OutOfMemory", "the server's maxmemory is reached: raise it, or limit the cache with max_entries"),
     ("OOM", "the server's maxmemory is reached: raise it, or limit the cache with max_entries"),
     ("MISCONF", "the server cannot save to its disk, and takes no writes until it can"),
+    ("ReadOnly", "this is a replica; connect to the primary"),
     ("READONLY", "this is a replica; connect to the primary"),
-    ("read only replica", "this is a replica; connect to the primary"),
     ("NOREPLICAS", "too few replicas are connected to the server for a write"),
+    ("BusyLoading", "the server is still loading its data; try again later"),
     ("BUSY", "the server is busy with another script; try again later"),
-    ("busy running a script", "the server is busy with another script; try again later"),
-    ("LOADING", "the server is still loading its data; try again later"),
-    ("loading the dataset", "the server is still loading its data; try again later"),
-    ("MOVED", "this is a node of a cluster: pass client=redis.cluster.RedisCluster(...)"),
-    ("ASK", "the keys are being moved to another node; try again later"),
-    ("TRYAGAIN", "the keys are being moved to another node; try again later"),
-    ("CLUSTERDOWN", "the cluster is not complete; try again later"),
+    ("Ask", "the keys are being moved to another node; try again later"),
+    ("Moved", "this is a node of a cluster: pass client=redis.cluster.RedisCluster(...)"),
+    ("TryAgain", "the keys are being moved to another node; try again later"),
+    ("ClusterDown", "the cluster is not complete; try again later"),
     ("No connection available", "every connection was in use for as long as timeout; raise max_connections"),
+    ("MaxConnections", "every connection of the client was in use; allow it more"),
     ("Too many connections", "every connection of the client was in use; allow it more"),
     ("max number of clients", "the server allows no more connections; raise its maxclients"),
     ("Timeout", "the server did not answer in time; raise timeout if it is slow"),
@@ -42,8 +42,8 @@ _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
     "MNEMEGONE": (
         GoneError,
         (
-            "the data of {where} are gone: someone removed them, or the server started without them; open the store again "
-            "to begin anew"
+            "the data of {where} are gone: someone removed them, or the server started without them; open the store "
+            "again to begin anew"
         ),
     ),
     "MNEMEFOREIGN": (
@@ -53,8 +53,8 @@ _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
     "MNEMEEVICTS": (
         StoreBackendError,
         (
-            "the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear the "
-            "store: set it to noeviction, or to a policy whose name begins with volatile"
+            "the server of {where} drops any key when its memory is full (maxmemory-policy {rest}), which would tear "
+            "the store: set it to noeviction, or to a policy whose name begins with volatile"
         ),
     ),
     "MNEMENEWER": (
@@ -90,6 +90,9 @@ def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = F
         return meaning(sentence.format(where=where, rest=rest))
     if "WRONGTYPE" in text or "wrong kind of value" in text:
         return CorruptCacheError(f"{where} is damaged ({text}): something else wrote to its keys; delete them all")
-    remedy = next((remedy for word, remedy in _REMEDIES if word in text), "check that the server runs, and its address")
+    known = f"{type(error).__name__}: {text}"
+    remedy = next(
+        (remedy for word, remedy in _REMEDIES if word in known), "check that the server runs, and its address"
+    )
     fate = "; whether the change was made is not known" if lost else ""
     return StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")

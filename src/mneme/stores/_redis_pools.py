@@ -104,7 +104,8 @@ class _AsyncCluster:
         connection = node.acquire_connection()
         try:
             # A pool would see to it that a connection which the server closed is not used; a node does not.
-            if connection.is_connected and await connection.can_read_destructive():
+            can_read = getattr(connection, "can_read", None) or connection.can_read_destructive  # before redis-py 8
+            if connection.is_connected and await can_read():
                 await connection.disconnect(nowait=True)
             if not connection.is_connected:
                 await connection.connect()

@@ -1,0 +1,93 @@
+"""The Redis stores on a cluster, of one node: all slots are there, and keys of different slots are refused together."""
+
+import asyncio
+
+import pytest
+import redis.asyncio
+import redis.cluster
+
+from mneme.errors import StoreBackendError
+from mneme.ports import Selection
+from mneme.stores import AsyncRedisStore, RedisStore
+from mneme.testing import StoreContract
+from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, history
+from servers.redis import Server
+from stores.redis_servers import a_prefix, connected
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Host and port of a node that serves every slot."""
+    server = Server(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes").start()
+    try:
+        with connected(server.url) as node:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+                pass
+        yield {"host": "127.0.0.1", "port": server.port}
+    finally:
+        server.stop()
+
+
+class TestRedisStoreOnACluster(StoreContract):
+    @pytest.fixture(autouse=True)
+    def on_a_cluster(self, cluster):
+        self.prefix = a_prefix()
+        with redis.cluster.RedisCluster(**cluster) as self.client:
+            yield
+
+    def make_store(self):
+        return RedisStore(client=self.client, prefix=self.prefix)
+
+
+async def test_an_asyncio_cluster_client_will_do(cluster):
+    async with redis.asyncio.RedisCluster(**cluster) as client:
+        store = AsyncRedisStore(client=client, prefix=a_prefix())
+        await store.open(FINGERPRINT, DIM)
+        written = await asyncio.gather(*[store.write([a_record(number)]) for number in range(20)])
+        assert sorted(each.seq for [each] in written) == list(range(1, 21))
+        found = await asyncio.gather(*[store.read([a_record(number).key]) for number in range(20)])
+        assert all(record is not None for [record] in found)
+        assert len(await store.delete(Selection(namespace="main"))) == 20
+        assert await store.check() == []
+
+        with connected(f"redis://127.0.0.1:{cluster['port']}") as node:
+            for each in node.client_list():
+                if each["cmd"] == "evalsha":
+                    node.client_kill(each["addr"])
+        assert (await store.write([a_record(1)]))[0].seq == 41
+        await store.close()
+        assert await client.ping(target_nodes="all")
+
+
+async def test_a_cancelled_verb_leaves_the_cluster_client_usable(cluster):
+    async with redis.asyncio.RedisCluster(**cluster) as client:
+        store = AsyncRedisStore(client=client, prefix=a_prefix())
+        await store.open(FINGERPRINT, DIM)
+        for turns in range(10):
+            task = asyncio.create_task(store.write([a_record(turns)]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await store.write([a_record(99)])
+        assert await store.check() == []
+        await store.close()
+
+
+def test_keys_that_moved_are_looked_for_and_keys_that_are_nowhere_are_told(cluster):
+    prefix = a_prefix()
+    with connected(f"redis://127.0.0.1:{cluster['port']}") as node, redis.cluster.RedisCluster(**cluster) as client:
+        store = RedisStore(client=client, prefix=prefix)
+        store.open(FINGERPRINT, DIM)
+        store.write([a_record(1)])
+        slot = node.execute_command("CLUSTER", "KEYSLOT", f"{{{prefix}}}:meta")
+        node.execute_command("CLUSTER", "DELSLOTS", slot)
+        with pytest.raises(StoreBackendError, match="the cluster is not complete"):
+            store.write([a_record(2)])
+        node.execute_command("CLUSTER", "ADDSLOTS", slot)
+        while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+            pass
+        assert store.write([a_record(2)])[0].seq == 2
+        assert len(history(store, 0)) == 2
+        store.close()
