@@ -11,6 +11,8 @@ class Blocking:
     def __init__(self, make_store):
         """The store is made in the loop, as a program would that has asyncio running when it connects."""
         self._loop = asyncio.new_event_loop()
+        self._closing = False
+        self._lock = threading.Lock()  # no verb may come to a loop that is about to stop: it would never end
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._store = self._run(_made(make_store))
@@ -22,6 +24,9 @@ class Blocking:
     def close(self):
         if not self._loop.is_closed():
             self._run(self._store.close())
+            with self._lock:
+                self._closing = True
+            self._run(_others_done())
             self._run(self._loop.shutdown_default_executor())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -31,8 +36,12 @@ class Blocking:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _verb(self, name, *args, **kwargs):
-        if not self._loop.is_closed():
-            return self._run(getattr(self._store, name)(*args, **kwargs))
+        with self._lock:
+            started = None
+            if not self._closing:
+                started = asyncio.run_coroutine_threadsafe(getattr(self._store, name)(*args, **kwargs), self._loop)
+        if started is not None:
+            return started.result()
         return asyncio.run(getattr(self._store, name)(*args, **kwargs))  # a closed store needs no loop to say so
 
 
@@ -42,6 +51,11 @@ def _verb(name):
 
 for each in ("open", "read", "write", "delete", "record", "scan", "vectors", "changes", "summary", "check", "compact"):
     setattr(Blocking, each, _verb(each))
+
+
+async def _others_done():
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _made(make_store):

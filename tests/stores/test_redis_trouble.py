@@ -133,7 +133,7 @@ def test_a_server_that_comes_back_is_used_again(tmp_path):
         server.start()
         assert store.read([a_record(1).key])[0].id == first.id
         [second] = store.write([a_record(2)])
-        assert second.seq == first.seq + 1
+        assert second.seq > first.seq
         server.stop(kill=True)
         server.start()
         assert ids_of(store.scan(Selection())) == [first.id, second.id]
@@ -141,48 +141,80 @@ def test_a_server_that_comes_back_is_used_again(tmp_path):
 
 
 def test_data_that_are_gone_are_never_taken_for_those_that_were(tmp_path):
-    """The server keeps nothing: after a restart ids begin where no one has seen any, and followers begin anew."""
+    """The server keeps nothing: after a restart everyone begins anew, and no id means what it does not mean."""
     with running(tmp_path) as server, opened(server.url) as store, opened(server.url) as other:
-        [first] = store.write([a_record(1)])
-        other.changes(0)
+        first = store.write([a_record(number) for number in range(5)])[-1]
         server.stop()
         server.start()
-        for verb in (
-            lambda: store.read([first.id]),
-            lambda: store.read([a_record(1).key]),
-            lambda: store.write([a_record(2)]),
-            lambda: store.delete(Selection()),
-            store.check,
-        ):
-            with pytest.raises(StoreBackendError, match="are gone"):
-                verb()
-        assert store.changes(first.seq) is None
-        assert store.read([first.id]) == [None]
-        assert store.changes(first.seq) is None
+        assert other.read([a_record(1).key]) == [None]  # it never heard of anything, and makes the data anew
+        [low] = other.write([a_record(7)])
+        assert low.id <= first.id
+
+        assert store.read([low.id]) == [None]  # until it knows that memory follows, an id from before means nothing
+        assert store.read([a_record(7).key])[0].id == low.id
+        with pytest.raises(StoreBackendError, match="began anew") as caught:
+            store.delete(Selection())
+        assert caught.value.unsure
         [second] = store.write([a_record(2)])
-        assert second.id > first.id
-        with pytest.raises(StoreBackendError, match="are gone"):
-            other.read([second.id])
+        assert second.seq > first.seq + 1
+        assert store.changes(first.seq) is None
+        assert store.changes(first.seq) != []
+        assert store.read([low.id])[0].query == "question 7"
+        assert ids_of(store.delete(Selection(refs=[low.id]))) == [low.id]
         assert other.open(None, None).fingerprint == FINGERPRINT
-        assert other.changes(second.seq) is None
-        assert other.changes(second.seq) == []
-        assert ids_of(other.scan(Selection())) == [second.id]
         assert other.check() == []
+
+
+def test_changes_that_the_server_lost_are_noticed(tmp_path):
+    """What the latest numbers meant is forgotten; they are given out again, and those who knew them begin anew."""
+    with running(tmp_path) as server, opened(server.url) as store, opened(server.url) as other:
+        store.write([a_record(1)])
+        with connected(server.url) as raw:
+            raw.save()
+        [lost] = store.write([a_record(2)])
+        assert ids_of(history(other, 0)) == [1, lost.id]
+        server.stop(kill=True)
+        server.start()
+        with opened(server.url) as newcomer:
+            [again] = newcomer.write([a_record(3)])
+        assert again.id == lost.id
+        for each in (store, other):
+            assert each.read([lost.id]) == [None]
+            assert each.changes(lost.seq) is None
+            assert each.read([lost.id])[0].query == "question 3"
+        assert store.write([a_record(4)])[0].seq > lost.seq
+        assert store.check() == []
 
 
 def test_a_cache_survives_a_server_that_lost_everything(tmp_path):
     with running(tmp_path) as server, SemanticCache(store=RedisStore(server.url), embedder=HashEmbedder()) as cache:
         cache.put("how do I reset my password", "like this")
+        cache.put("what is the weather", "rain")
         server.stop()
         with pytest.raises(StoreBackendError):
-            cache.put("another question", "another answer")
+            cache.put("what was the other question again", "another answer")
         assert cache.get("how do I reset my password").response == "like this"  # from memory
         server.start()
-        with pytest.raises(StoreBackendError, match="are gone"):
-            cache.put("another question", "another answer")
-        cache.check()
-        cache.put("another question", "another answer")
-        assert cache.get("another question please").response == "another answer"
+        with pytest.raises(StoreBackendError, match="began anew"):
+            cache.delete("what is the weather")
+        assert cache.get("what is the weather") is None
+        assert cache.get("how do I reset my password please") is None
+        cache.put("what was the other question again", "another answer")
+        assert cache.get("what was the other question again please").response == "another answer"
+        assert cache.stats().entries == 1
+        assert cache.check() == []
+
+
+def test_a_cache_knows_in_the_end_what_became_of_a_change_without_an_answer(prefix, proxy):
+    with SemanticCache(store=RedisStore(proxy.url, prefix=prefix), embedder=HashEmbedder()) as cache:
+        cache.put("how do I reset my password", "like this")
+        proxy.cut = 2
+        with pytest.raises(StoreBackendError, match="not known") as caught:
+            cache.put("how do I reset my password", "like that")
+        assert caught.value.unsure
+        assert cache.get("how do I reset my password").response == "like that"
+        assert cache.stats().entries == 1
+        assert cache.check() == []
 
 
 # --- a server that does not answer -----------------------------------------------------------------------------------

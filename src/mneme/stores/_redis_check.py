@@ -10,7 +10,6 @@ import numpy as np
 
 from mneme.errors import CorruptCacheError
 from mneme.stores._redis_rows import HEAD, NEVER, digest_of, id_bytes, record_of, vector_of
-from mneme.stores._redis_statements import Script, Scripts
 
 __all__ = ["inconsistencies"]
 
@@ -23,10 +22,10 @@ _SUMS = (
     *("created", "removable", "rewritten", "tags"),
 )
 
-Ask = Callable[[Script, Sequence[bytes]], Awaitable[Any]]
+Ask = Callable[[str, Sequence[bytes]], Awaitable[Any]]
 
 
-async def inconsistencies(ask: Ask, scripts: Scripts, dim: int | None) -> list[str]:
+async def inconsistencies(ask: Ask, dim: int | None) -> list[str]:
     """Every inconsistency found, a sentence each.
 
     What other stores write meanwhile makes no difference to what is true of each entry. The sums can be compared only
@@ -34,18 +33,18 @@ async def inconsistencies(ask: Ask, scripts: Scripts, dim: int | None) -> list[s
     """
     found: list[str] = []
     for _ in range(_ATTEMPTS):
-        seq, *before = await ask(scripts.totals, [])
+        seq, *before = await ask("totals", [])
         page = _Seen(dim)
         after = id_bytes(0)
-        while rows := await ask(scripts.check_entries, [after, b"%d" % _PAGE]):
+        while rows := await ask("check_entries", [after, b"%d" % _PAGE]):
             for row in rows:
                 page.look_at(row)
             after = rows[-1][0]
-        found = page.sentences(seq if seq == (totals := await ask(scripts.totals, []))[0] else totals[0])
+        found = page.sentences(seq if seq == (totals := await ask("totals", []))[0] else totals[0])
         if totals == [seq, *before]:
             found.extend(_wrong_sums(dict(zip(_SUMS, before, strict=True)), page.counted))
             break
-    found.extend(await _wrong_deletions(ask, scripts))
+    found.extend(await _wrong_deletions(ask))
     return found
 
 
@@ -57,10 +56,10 @@ def _wrong_sums(held: dict[str, int], counted: Counter[str]) -> list[str]:
     ]
 
 
-async def _wrong_deletions(ask: Ask, scripts: Scripts) -> list[str]:
+async def _wrong_deletions(ask: Ask) -> list[str]:
     after, alive, odd = b"", 0, 0
     while True:
-        after, more_alive, more_odd = await ask(scripts.check_deletions, [after, b"%d" % _RUNS])
+        after, more_alive, more_odd = await ask("check_deletions", [after, b"%d" % _RUNS])
         if not after:
             break
         alive, odd = alive + more_alive, odd + more_odd

@@ -22,7 +22,7 @@ from mneme.stores._redis_wire import command
 __all__ = ["AsyncLink", "BlockingLink", "Link", "exchange"]
 
 _MOVES = 3
-"""How often the script may have to be sent, or to be sent elsewhere, before that is told."""
+"""How often the keys may be elsewhere before that is told."""
 
 
 class Link(Protocol):
@@ -41,16 +41,23 @@ class Link(Protocol):
         ...
 
 
-async def exchange(  # noqa: C901 - every way in which an exchange can end, in one place
-    link: Link, script: Script, arguments: Sequence[bytes], *, changes: bool = False
+async def exchange(
+    link: Link,
+    script: Script,
+    arguments: Sequence[bytes],
+    *,
+    source: bool = False,
+    changes: bool = False,
+    lost: bool = False,
 ) -> Any:
-    """What the script answers. With *changes* it must be one that makes its change once, however often it is sent.
+    """What the script answers; with *source* all of it is sent, and not only its digest.
 
-    A connection that breaks is made anew, once. A read that is not answered in time is not sent again: the server is
-    slow enough.
+    With *changes* it must be one that makes its change once, however often it is sent; *lost* says that it was sent
+    already. A connection that breaks is made anew, once. A read that is not answered in time is not sent again: the
+    server is slow enough.
     """
-    data = command(script.by_digest, script.words, arguments)
-    lost, again, moves = False, True, _MOVES
+    data = command(script.by_source if source else script.by_digest, script.words, arguments)
+    again, moves = True, _MOVES
     while True:
         try:
             connection = await link.take()
@@ -61,9 +68,7 @@ async def exchange(  # noqa: C901 - every way in which an exchange can end, in o
         except (_driver().ResponseError, _driver().BusyLoadingError) as error:
             text = str(error)
             await link.give(connection, usable="READONLY" not in text and "read only replica" not in text)
-            if "NOSCRIPT" in text or "No matching script" in text:
-                data = command(script.by_source, script.words, arguments)
-            elif not (moves and await _found_elsewhere(link, error)):
+            if not (moves and await _found_elsewhere(link, error)):
                 raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
             moves -= 1
         except (_driver().RedisError, OSError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, SchemaMigrationError, StoreBackendError
 
-__all__ = ["GoneError", "meaning_of"]
+__all__ = ["AnewError", "ForgottenError", "meaning_of"]
 
 # Found in the name of the error's class or in its text: the driver takes the server's own word from some texts.
 _REMEDIES = (
@@ -33,17 +33,25 @@ _REMEDIES = (
 )
 
 
-class GoneError(StoreBackendError):
-    """The data that were opened are no longer there: removed, or made anew by someone else."""
+class AnewError(StoreBackendError):
+    """The data are not those that were opened: the server was restarted, or they were removed or made anew."""
 
+    unsure = True
+
+
+class ForgottenError(StoreBackendError):
+    """The server does not know the script, and is not to be told before it is clear what else it does not know."""
+
+
+_OTHERWISE = "check that the server runs, and its address"
 
 # What the scripts refuse. "{where}" is the store, "{rest}" what the script says besides.
 _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
     "MNEMEGONE": (
-        GoneError,
+        AnewError,
         (
-            "the data of {where} are gone: someone removed them, or the server started without them; open the store "
-            "again to begin anew"
+            "{where} began anew: the server was restarted and may have lost the latest changes, or the data were "
+            "removed; nothing was done, and doing it again will"
         ),
     ),
     "MNEMEFOREIGN": (
@@ -87,12 +95,19 @@ def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = F
     word, _, rest = text.partition(" ")
     if word in _REFUSALS:
         meaning, sentence = _REFUSALS[word]
-        return meaning(sentence.format(where=where, rest=rest))
+        refusal = meaning(sentence.format(where=where, rest=rest))
+        if isinstance(refusal, StoreBackendError):
+            refusal.unsure = refusal.unsure or lost
+        return refusal
+    known = f"{type(error).__name__}: {text}"
+    if "NoScript" in known or "NOSCRIPT" in known:
+        forgotten = ForgottenError(f"{where} does not know the script")
+        forgotten.unsure = lost
+        return forgotten
     if "WRONGTYPE" in text or "wrong kind of value" in text:
         return CorruptCacheError(f"{where} is damaged ({text}): something else wrote to its keys; delete them all")
-    known = f"{type(error).__name__}: {text}"
-    remedy = next(
-        (remedy for word, remedy in _REMEDIES if word in known), "check that the server runs, and its address"
-    )
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign in known), _OTHERWISE)
     fate = "; whether the change was made is not known" if lost else ""
-    return StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")
+    failure = StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")
+    failure.unsure = lost
+    return failure

@@ -34,10 +34,10 @@ local META, HEADS, BODIES, VECTORS, IDS, PARTITIONS, PLACES, ACCESSED, RECENT, C
     DELETIONS, NAMESPACES, SLOT = unpack(KEYS)
 local sub, pack, number, call = string.sub, struct.pack, struct.unpack, redis.call
 if call('HGET', META, 'birth') ~= ARGV[1] then
-    return redis.error_reply('MNEMEGONE the data of this store are gone')
+    return redis.error_reply('MNEMEGONE these are other data')
 end
 """
-"""The data must be those that were opened: ids of others mean other entries."""
+"""The data must be those that were opened: in others the same id may mean another entry."""
 
 # The answer to the latest change of each store object is kept for a while, so that a change whose answer was lost can
 # be asked for again without being made again; and one that comes late, after a later one, is not made at all.

@@ -15,14 +15,19 @@ __all__ = ["SCHEMA_VERSION", "Script", "Scripts", "key_of"]
 
 SCHEMA_VERSION = 1
 
-# ARGV: birth if it is to be made, fingerprint and dim or empty, sequence number to start from if it is to be made,
-# version that is understood.
+# ARGV: birth if there is to be one, fingerprint and dim or empty, version that is understood, birth of the data that
+# were open before or empty, highest sequence number that was heard of.
+#
+# A server that was restarted, or took over from another, may have lost the latest changes, and would give their numbers
+# to others: it is known by its run id, and its data get another birth, so that whoever used them begins anew. Scripts
+# do not survive a restart either, and are sent again only after this one (`RedisVerbs`): no change comes in between.
 _OPEN = """
-local memory = redis.pcall('INFO', 'memory')
+local memory, server = redis.pcall('INFO', 'memory'), redis.pcall('INFO', 'server')
 if type(memory) == 'string' and not string.find(memory, 'maxmemory:0', 1, true) then
     local policy = string.match(memory, 'maxmemory_policy:(allkeys[%a-]*)')
     if policy then return redis.error_reply('MNEMEEVICTS ' .. policy) end
 end
+local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
 local found = {}
 for n = 1, #KEYS do
     found[n] = redis.call('TYPE', KEYS[n]).ok
@@ -34,13 +39,13 @@ for n = 1, #KEYS do
         return redis.error_reply('MNEMEFOREIGN there is ' .. KEYS[n] .. ', and no ' .. KEYS[1])
     end
 end
-local meta = KEYS[1]
+local meta, known = KEYS[1], tonumber(ARGV[6])
 if found[1] == 'hash' then
-    local held = redis.call('HMGET', meta, 'what', 'version', 'birth', 'seq', 'forgotten')
+    local held = redis.call('HMGET', meta, 'what', 'version', 'birth', 'seq', 'forgotten', 'run')
     if held[1] ~= 'mneme' or not tonumber(held[2]) then
         return redis.error_reply('MNEMEFOREIGN ' .. meta .. ' is something else')
     end
-    if tonumber(held[2]) > tonumber(ARGV[5]) then return redis.error_reply('MNEMENEWER ' .. held[2]) end
+    if tonumber(held[2]) > tonumber(ARGV[4]) then return redis.error_reply('MNEMENEWER ' .. held[2]) end
     if not held[3] or not tonumber(held[4]) or not tonumber(held[5]) then
         return redis.error_reply('MNEMEFOREIGN ' .. meta .. ' lacks fields')
     end
@@ -48,9 +53,18 @@ if found[1] == 'hash' then
     if ARGV[2] ~= '' and bound[1] and (bound[1] ~= ARGV[2] or bound[2] ~= ARGV[3]) then
         return {'other', bound[1], bound[2]}
     end
+    local birth, seq = held[3], tonumber(held[4])
+    if run ~= '' and held[6] ~= run then
+        birth = ARGV[1]
+        redis.call('HSET', meta, 'birth', birth, 'run', run)
+    end
+    if ARGV[5] ~= '' and ARGV[5] ~= birth then
+        redis.call('HSET', meta, 'seq', string.format('%.0f', math.max(seq, known) + 1))
+    end
 else
-    redis.call('HSET', meta, 'what', 'mneme', 'version', ARGV[5], 'birth', ARGV[1], 'seq', ARGV[4], 'forgotten',
-        ARGV[4])
+    local seq = ARGV[5] == '' and '0' or string.format('%.0f', known + 1)
+    redis.call('HSET', meta, 'what', 'mneme', 'version', ARGV[4], 'birth', ARGV[1], 'seq', seq, 'forgotten', seq, 'run',
+        run)
 end
 if ARGV[2] ~= '' and redis.call('HGET', meta, 'fingerprint') ~= ARGV[2] then
     redis.call('HSET', meta, 'fingerprint', ARGV[2], 'dim', ARGV[3])

@@ -24,15 +24,17 @@ from mneme.ports import (
 from mneme.stores import _redis_rows as rows
 from mneme.stores._redis_check import inconsistencies
 from mneme.stores._redis_connection import Link, exchange
-from mneme.stores._redis_errors import GoneError
+from mneme.stores._redis_errors import AnewError, ForgottenError
 from mneme.stores._redis_selection import of_limit, of_refs, selection_words
-from mneme.stores._redis_statements import SCHEMA_VERSION, Script, Scripts
+from mneme.stores._redis_statements import SCHEMA_VERSION, Scripts
 
 __all__ = ["RedisVerbs"]
 
 _LARGEST_WRITE = 512 * 2**20
 _MOST_RECORDS = 200_000
 """A command may have about a million words, and take as much memory as a query buffer of the server: 1 GiB."""
+_BEGINNINGS = 4
+"""How often the data may turn out to be others within one verb."""
 
 
 class RedisVerbs:
@@ -45,8 +47,9 @@ class RedisVerbs:
         self._fingerprint: str | None = None
         self._dim: int | None = None
         self._birth = b""  # of the data that were opened
-        self._anew = False  # whether these are other data than `changes` was last asked of
         self._seq = 0  # the highest number that was heard of
+        self._before = 0  # what it was when the data were found to be others, until `changes` was asked of these
+        self._warned = True  # whether `delete` has told of that
         self._start()
 
     @property
@@ -64,13 +67,15 @@ class RedisVerbs:
 
     async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         if len(refs) == 1 and not vectors and isinstance(refs[0], bytes):  # the cold exact hit
-            found = await self._ask(self._scripts.read_key, [refs[0]])
+            found = await self._ask("read_key", [refs[0]])
             return [None if found is None else rows.record_of(*found)]
         numbers, keys = of_refs(refs)
         words = [b"1" if vectors else b"0", b"%d" % len(numbers), *map(rows.id_bytes, numbers), *keys]
-        answers = await self._ask(self._scripts.read, words)
+        answers = await self._ask("read", words)
         records = [answer and rows.record_of(*answer) for answer in answers]
         by_ref: dict[Ref, Record | None] = dict(zip((*numbers, *keys), records, strict=True))
+        if self._before:  # an id from then may mean another entry now
+            by_ref.update((number, None) for number in numbers if number <= self._before)
         return [by_ref[ref] for ref in refs]
 
     async def write(self, records: Sequence[Record]) -> list[Written]:
@@ -92,7 +97,7 @@ class RedisVerbs:
                 f"{len(records)} records are more than one command can carry ({_MOST_RECORDS} or "
                 f"{_LARGEST_WRITE >> 20} MiB): nothing was written; write them in several calls"
             )
-        first_bytes, ids = await self._change(self._scripts.write, words)
+        first_bytes, ids = await self._change("write", words)
         first = int.from_bytes(first_bytes, "big")
         self._seq = max(self._seq, first + len(records) - 1)
         if not ids:
@@ -108,8 +113,9 @@ class RedisVerbs:
         if words is None:
             return []
         limit = selection.least_recent
+        self._warn()
         least_recent = b"" if limit is None else of_limit(limit)
-        answer = await self._change(self._scripts.delete, [b"%d" % HISTORY, least_recent, *words])
+        answer = await self._change("delete", [b"%d" % HISTORY, least_recent, *words])
         if not answer:
             return []
         first, removed, named = answer
@@ -135,7 +141,7 @@ class RedisVerbs:
             words += [rows.id_bytes(entry_id), rows.sortable(moment)]
         for name, counters in usage.counters.items():
             words += [rows.digest_of(name), name.encode(), rows.counters_bytes(counters)]
-        await self._change(self._scripts.record, words)
+        await self._change("record", words)
 
     async def scan(
         self, selection: Selection, *, after: int = 0, limit: int = 1000, vectors: bool = False
@@ -147,22 +153,20 @@ class RedisVerbs:
         if words is None:
             return []
         page = [rows.id_bytes(after), of_limit(limit), b"1" if vectors else b"0"]
-        return [rows.record_of(*answer) for answer in await self._ask(self._scripts.scan, [*page, *words])]
+        return [rows.record_of(*answer) for answer in await self._ask("scan", [*page, *words])]
 
     async def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
-        ids, partitions, blobs = await self._ask(self._scripts.vectors, [rows.id_bytes(after), of_limit(limit)])
-        return rows.vectors_of(ids, partitions, blobs, self._dim or 0)
+        ids, partitions, blobs = await self._ask("vectors", [rows.id_bytes(after), of_limit(limit)])
+        block = rows.vectors_of(ids, partitions, blobs, self._dim or 0)
+        if len(block.ids):
+            self._seq = max(self._seq, int(block.ids[-1]))
+        return block
 
     async def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         self._require_open()
-        if self._anew:
-            self._anew = False
-            return None
-        try:
-            answer = await self._ask(self._scripts.changes, [rows.id_bytes(since), of_limit(limit)])
-        except GoneError:  # then whoever follows must begin anew, and can
-            await self._open(None, None)
-            self._anew = False
+        answer = await self._ask("changes", [rows.id_bytes(since), of_limit(limit)])
+        anew, self._before, self._warned = self._before > 0, 0, True
+        if anew:
             return None
         if answer == 0:
             return None
@@ -173,23 +177,23 @@ class RedisVerbs:
         return changes
 
     async def summary(self) -> list[NamespaceSummary]:
-        return rows.summary_of(await self._ask(self._scripts.summary, []))
+        return rows.summary_of(await self._ask("summary", []))
 
     async def check(self) -> list[str]:
         self._require_open()
-        return await inconsistencies(self._ask, self._scripts, self._dim)
+        return await inconsistencies(self._ask, self._dim)
 
     async def compact(self) -> int:
         self._require_open()
         return 0  # the server has the memory of what was deleted back already
 
     async def marked(self) -> str | None:
-        text = await self._ask(self._scripts.marked, [])
+        text = await self._ask("marked", [])
         return None if text is None else text.decode()
 
     async def mark(self, text: str) -> None:
         self._require_open()
-        await self._change(self._scripts.mark, [text.encode()])
+        await self._change("mark", [text.encode()])
 
     async def close(self) -> None:
         self._state = False
@@ -214,34 +218,54 @@ class RedisVerbs:
         if fingerprint is None and self._fingerprint is not None and self._dim is not None:
             fingerprint, dim = self._fingerprint, self._dim  # what is made anew belongs to the same embedder
         bound = [b"", b""] if fingerprint is None else [fingerprint.encode(), b"%d" % (dim or 0)]
-        floor = self._seq + 1 if self._birth else 0  # data made anew have no number that anyone here has seen
-        answer = await exchange(
-            self._link, self._scripts.open, [secrets.token_bytes(16), *bound, b"%d" % floor, b"%d" % SCHEMA_VERSION]
-        )
+        words = [secrets.token_bytes(16), *bound, b"%d" % SCHEMA_VERSION, self._birth, b"%d" % self._seq]
+        answer = await exchange(self._link, self._scripts.open, words, source=True)
         if answer[0] == b"other":
             raise EmbedderMismatchError(
                 f"{self._link.where} holds vectors of {answer[1].decode()!r} (dim {int(answer[2])}), "
                 f"not of {fingerprint!r} (dim {dim}): use the same embedder, embed it anew, or choose another prefix"
             )
         birth, held, held_dim, version, seq = answer
-        self._anew = self._anew or (self._birth not in (b"", birth))
+        if self._birth not in {b"", birth}:
+            self._before, self._warned = max(self._seq, 1), False
         self._birth = birth
         self._fingerprint = None if held is None else held.decode()
         self._dim = None if held_dim is None else int(held_dim)
         self._seq = max(self._seq, int(seq))
         return StoreInfo(self._fingerprint, self._dim, schema_version=int(version), seq=int(seq))
 
-    async def _ask(self, script: Script, words: Sequence[bytes]) -> Any:
+    def _warn(self) -> None:
+        """Tell once of data that began anew: what is deleted from others may live on in memory."""
+        if not self._warned:
+            self._warned = True
+            raise AnewError(
+                f"{self._link.where} began anew: the server was restarted and may have lost the latest changes, or the "
+                "data were removed; nothing was deleted, and deleting again will"
+            )
+
+    async def _ask(self, name: str, words: Sequence[bytes], *, changes: bool = False) -> Any:
+        """What the script of that name answers, of data that are those that were opened, or were then opened anew."""
         if not self._state:
             self._require_open()
-        return await exchange(self._link, script, [self._birth, *words])
+        source, lost = False, False
+        for _ in range(_BEGINNINGS):
+            script = getattr(self._scripts, name)
+            try:
+                return await exchange(
+                    self._link, script, [self._birth, *words], source=source, changes=changes, lost=lost
+                )
+            except ForgottenError as error:
+                source, lost = True, error.unsure
+            except AnewError:
+                pass
+            await self._open(None, None)
+            if name == "delete":
+                self._warn()
+        raise AnewError(f"{self._link.where} begins anew again and again")
 
-    async def _change(self, which: Script, words: Sequence[bytes]) -> Any:
+    async def _change(self, name: str, words: Sequence[bytes]) -> Any:
         if os.getpid() != self._pid:
-            renewed = {id(getattr(self._scripts, name)): name for name in vars(self._scripts)}[id(which)]
             self._start()
-            which = getattr(self._scripts, renewed)
         async with self._link.alone():
             self._number += 1
-            words = [self._birth, self._number.to_bytes(8, "big"), *words]
-            return await exchange(self._link, which, words, changes=True)
+            return await self._ask(name, [self._number.to_bytes(8, "big"), *words], changes=True)
