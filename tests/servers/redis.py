@@ -38,7 +38,7 @@ class Server:
             if said is None:
                 self.port = port
                 return self
-            if self.port or "in use" not in said:
+            if self.port or "in use" not in said.lower():
                 break
         raise RuntimeError(f"the server did not start: {said}")
 
@@ -72,9 +72,12 @@ class Server:
 
 
 def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port < 55_000:  # a node of a cluster listens on a second one, 10000 above it
+            return port
 
 
 @contextlib.contextmanager

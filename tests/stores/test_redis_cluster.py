@@ -41,8 +41,9 @@ class TestRedisStoreOnACluster(StoreContract):
 
 
 async def test_an_asyncio_cluster_client_will_do(cluster):
+    prefix = a_prefix()
     async with redis.asyncio.RedisCluster(**cluster) as client:
-        store = AsyncRedisStore(client=client, prefix=a_prefix())
+        store = AsyncRedisStore(client=client, prefix=prefix)
         await store.open(FINGERPRINT, DIM)
         written = await asyncio.gather(*[store.write([a_record(number)]) for number in range(20)])
         assert sorted(each.seq for [each] in written) == list(range(1, 21))
@@ -51,13 +52,17 @@ async def test_an_asyncio_cluster_client_will_do(cluster):
         assert len(await store.delete(Selection(namespace="main"))) == 20
         assert await store.check() == []
 
+        await store.close()
+        assert await client.ping(target_nodes="all")  # it is the caller's
+
+        store = AsyncRedisStore(client=client, prefix=prefix)
+        await store.open(FINGERPRINT, DIM)
         with connected(f"redis://127.0.0.1:{cluster['port']}") as node:
             for each in node.client_list():
                 if each["cmd"] == "evalsha":
                     node.client_kill(each["addr"])
         assert (await store.write([a_record(1)]))[0].seq == 41
         await store.close()
-        assert await client.ping(target_nodes="all")
 
 
 async def test_a_cancelled_verb_leaves_the_cluster_client_usable(cluster):

@@ -34,7 +34,7 @@ def proxy(url):
 
 
 def connections(client):
-    return [each for each in client.client_list() if each["cmd"] != "client|list"]
+    return [each for each in client.client_list() if not each["cmd"].startswith("client")]
 
 
 # --- answers that are lost -------------------------------------------------------------------------------------------
