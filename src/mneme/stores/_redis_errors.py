@@ -36,11 +36,14 @@ _REMEDIES = (
 class AnewError(StoreBackendError):
     """The data are not those that were opened: the server was restarted, or they were removed or made anew."""
 
-    unsure = True
-
 
 class ForgottenError(StoreBackendError):
     """The server does not know the script, and is not to be told before it is clear what else it does not know."""
+
+    def __init__(self, where: str, *, lost: bool) -> None:
+        super().__init__(f"{where} does not know the script")
+        self.lost = lost
+        """A change was sent before, and no answer came."""
 
 
 _OTHERWISE = "check that the server runs, and its address"
@@ -95,19 +98,12 @@ def meaning_of(error: BaseException, where: str, *, closed: bool, lost: bool = F
     word, _, rest = text.partition(" ")
     if word in _REFUSALS:
         meaning, sentence = _REFUSALS[word]
-        refusal = meaning(sentence.format(where=where, rest=rest))
-        if isinstance(refusal, StoreBackendError):
-            refusal.unsure = refusal.unsure or lost
-        return refusal
+        return meaning(sentence.format(where=where, rest=rest))
     known = f"{type(error).__name__}: {text}"
     if "NoScript" in known or "NOSCRIPT" in known:
-        forgotten = ForgottenError(f"{where} does not know the script")
-        forgotten.unsure = lost
-        return forgotten
+        return ForgottenError(where, lost=lost)
     if "WRONGTYPE" in text or "wrong kind of value" in text:
         return CorruptCacheError(f"{where} is damaged ({text}): something else wrote to its keys; delete them all")
     remedy = next((remedy for sign, remedy in _REMEDIES if sign in known), _OTHERWISE)
     fate = "; whether the change was made is not known" if lost else ""
-    failure = StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")
-    failure.unsure = lost
-    return failure
+    return StoreBackendError(f"{where} could not be used: {text}; {remedy}{fate}")

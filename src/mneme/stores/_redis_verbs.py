@@ -255,7 +255,7 @@ class RedisVerbs:
                     self._link, script, [self._birth, *words], source=source, changes=changes, lost=lost
                 )
             except ForgottenError as error:
-                source, lost = True, error.unsure
+                source, lost = True, error.lost
             except AnewError:
                 pass
             await self._open(None, None)

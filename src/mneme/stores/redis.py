@@ -55,7 +55,7 @@ class RedisStore(BlockingTwin):
     ) -> None:
         check_options(url, client, prefix, timeout, max_connections)
         pools, where = blocking_pools(url, client, key_of(prefix), timeout=timeout, connections=max_connections)
-        self._marking = RedisVerbs(BlockingLink(pools, f"{prefix!r} on {where}", 3 * timeout + 1), prefix)
+        self._marking = RedisVerbs(BlockingLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix)
         super().__init__(self._marking)
 
     def marked(self) -> str | None:
@@ -84,7 +84,7 @@ class AsyncRedisStore(RedisVerbs):
     ) -> None:
         check_options(url, client, prefix, timeout, max_connections)
         pools, where = async_pools(url, client, key_of(prefix), timeout=timeout, connections=max_connections)
-        super().__init__(AsyncLink(pools, f"{prefix!r} on {where}", 3 * timeout + 1), prefix)
+        super().__init__(AsyncLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix)
 
 
 def check_options(url: object, client: object, prefix: object, timeout: object, max_connections: object) -> None:
