@@ -4,8 +4,11 @@ import asyncio
 import os
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 
 from mneme import AsyncSemanticCache, CacheClosedError, SemanticCache
 from mneme.errors import StoreBackendError
@@ -221,6 +224,37 @@ def test_a_cache_knows_in_the_end_what_became_of_a_change_without_an_answer(pref
         assert cache.check() == []
 
 
+def test_a_killed_server_has_all_of_a_batch_or_nothing(tmp_path):
+    with running(tmp_path, "--appendonly", "yes") as server, ThreadPoolExecutor(1) as pool:
+        for number in range(5):
+            written = threading.Semaphore(0)
+
+            def write(number=number, written=written):
+                acknowledged = []
+                try:
+                    with opened(server.url, prefix=f"round {number}") as store:
+                        while True:
+                            start = 40 * len(acknowledged)
+                            records = [a_record(start + n, tags=("a", f"{n}")) for n in range(40)]
+                            acknowledged.append(store.write(records))
+                            store.delete(Selection(tags=["7"]))
+                            written.release()
+                except StoreBackendError:
+                    return acknowledged
+
+            writer = pool.submit(write)
+            for _ in range(3 + 7 * number):
+                written.acquire()
+            server.stop(kill=True)
+            acknowledged = writer.result()
+            server.start()
+            with opened(server.url, prefix=f"round {number}") as store:
+                batches, tagged = divmod(len(store.scan(Selection(), limit=100_000)), 39)
+                assert batches - len(acknowledged) in {0, 1}
+                assert tagged in {0, 1}  # the kill came between the write and the deletion
+                assert store.check() == []
+
+
 # --- a server that does not answer -----------------------------------------------------------------------------------
 
 
@@ -374,6 +408,27 @@ def test_a_full_server_takes_nothing_and_gives_everything(tmp_path):
         assert store.check() == []
         raw.config_set("maxmemory", "0")
         assert store.write([a_record(2)])[0].seq == 2
+
+
+def read_for_ever(store):
+    while True:
+        store.read([a_record(1).key])
+
+
+def test_a_server_that_is_busy_says_so(tmp_path):
+    with running(tmp_path) as server, connected(server.url) as raw, opened(server.url) as store:
+        store.write([a_record(1)])
+        raw.config_set("lua-time-limit", "1")
+        with connected(server.url) as busy, ThreadPoolExecutor(1) as pool:
+            endless = pool.submit(busy.eval, "while true do end", 0)
+            try:
+                with pytest.raises(StoreBackendError, match="busy with another script"):
+                    read_for_ever(store)  # until the script runs
+            finally:
+                raw.execute_command("SCRIPT", "KILL")
+            with pytest.raises(redis.ResponseError):
+                endless.result()
+        assert store.read([a_record(1).key])[0] is not None
 
 
 def test_a_server_that_may_drop_any_key_is_refused(tmp_path):
