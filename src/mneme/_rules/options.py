@@ -68,7 +68,7 @@ def make_options(
     max_query_bytes: int,
     max_response_bytes: int,
     max_metadata_bytes: int,
-    on_store_error: OnStoreError,
+    on_store_error: OnStoreError = "raise",
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
