@@ -20,6 +20,7 @@ _REMEDIES = (
     ("3F000", "the schema was removed by something else; open the store anew"),
     ("42P01", "a table was removed by something else; restore the schema from a copy, or drop it and open anew"),
     ("42703", "a table was changed by something else; restore the schema from a copy, or drop it and open anew"),
+    ("42883", "a function was removed by something else; restore the schema from a copy, or drop it and open anew"),
     ("42501", "grant this user USAGE on the schema and all rights on its tables, or CREATE on the database"),
     ("25006", "the server is read-only: connect to the primary"),
     ("53100", "the server's disk is full: free some space"),

@@ -119,11 +119,8 @@ UPDATE {s}.meta SET forgotten = (SELECT max(seq) FROM gone) WHERE EXISTS (SELECT
 _CHANGES = """
 SELECT m.forgotten > %(since)s::int8, c.seq, c.id, c.key, c.deleted FROM {s}.meta m LEFT JOIN (
     SELECT * FROM (
-        (SELECT id AS seq, id, key, false AS deleted FROM {s}.entries
-            WHERE id > %(since)s::int8 AND seq = id ORDER BY id LIMIT %(limit)s)
-        UNION ALL
-        (SELECT seq, id, key, false FROM {s}.entries
-            WHERE seq > id AND seq > %(since)s::int8 ORDER BY seq LIMIT %(limit)s)
+        (SELECT seq, id, key, false AS deleted FROM {s}.entries
+            WHERE seq > %(since)s::int8 ORDER BY seq LIMIT %(limit)s)
         UNION ALL
         (SELECT seq, id, key, true FROM {s}.tombstones WHERE seq > %(since)s::int8 ORDER BY seq LIMIT %(limit)s)
     ) parts ORDER BY seq LIMIT %(limit)s
