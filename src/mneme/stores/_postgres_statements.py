@@ -170,36 +170,36 @@ class Statements:
 
     def __init__(self, quoted_schema: str) -> None:
         self._schema = quoted_schema.replace("%", "%%")
-        self.read_key = self.render("SELECT * FROM {s}.read_key(%s)")
-        self.read_many = self.render("SELECT * FROM {s}.read_many(%b::int8[], %b::bytea[], %s)")
+        self.read_key: bytes = self.render("SELECT * FROM {s}.read_key(%s)")
+        self.read_many: bytes = self.render("SELECT * FROM {s}.read_many(%b::int8[], %b::bytea[], %s)")
         placeholders = ", ".join(["%s"] * 8 + ["%s::text[]"] + ["%s::float8"] * 5 + ["%s::int8", "%s"])
-        self.write_one = self.render(f"SELECT * FROM {{s}}.write_one({placeholders})")  # noqa: S608 - constants
-        self.lock = self.render("SELECT seq FROM {s}.meta FOR NO KEY UPDATE")
-        self.advance = self.render("UPDATE {s}.meta SET seq = seq + %s RETURNING seq")
-        self.add_places = self.render(_ADD_PLACES)
-        self.write = self.render(_WRITE)
-        self.forget = self.render(_FORGET)
-        self.changes = self.render(_CHANGES)
-        self.set_accessed = self.render(
+        self.write_one: bytes = self.render(f"SELECT * FROM {{s}}.write_one({placeholders})")  # noqa: S608 - constants
+        self.lock: bytes = self.render("SELECT seq FROM {s}.meta FOR NO KEY UPDATE")
+        self.advance: bytes = self.render("UPDATE {s}.meta SET seq = seq + %s RETURNING seq")
+        self.add_places: bytes = self.render(_ADD_PLACES)
+        self.write: bytes = self.render(_WRITE)
+        self.forget: bytes = self.render(_FORGET)
+        self.changes: bytes = self.render(_CHANGES)
+        self.set_accessed: bytes = self.render(
             "UPDATE {s}.facts f SET accessed_at = g.accessed_at "
             "FROM unnest(%(ids)b::int8[], %(times)b::float8[]) AS g (id, accessed_at) WHERE f.id = g.id"
         )
-        self.add_counters = self.render(_ADD_COUNTERS)
-        self.summary = self.render(_SUMMARY)
-        self.vectors = self.render(_VECTORS)
-        self.marked = self.render("SELECT mark FROM {s}.meta")
-        self.mark = self.render("UPDATE {s}.meta SET mark = %s")
-        self.vacuum = self.render(
+        self.add_counters: bytes = self.render(_ADD_COUNTERS)
+        self.summary: bytes = self.render(_SUMMARY)
+        self.vectors: bytes = self.render(_VECTORS)
+        self.marked: bytes = self.render("SELECT mark FROM {s}.meta")
+        self.mark: bytes = self.render("UPDATE {s}.meta SET mark = %s")
+        self.vacuum: bytes = self.render(
             "VACUUM (ANALYZE) {s}.entries, {s}.facts, {s}.vectors, {s}.tombstones, {s}.partitions, {s}.namespaces"
         )
-        self.table_sizes = self.render(_TABLE_SIZES)
-        self.inspect = self.render(_INSPECT)
-        self.create_schema = self.render("CREATE SCHEMA {s}")
-        self.version = self.render("SELECT application, version FROM {s}.meta")
-        self.set_version = self.render("UPDATE {s}.meta SET version = %s")
-        self.state = self.render("SELECT fingerprint, dim, seq FROM {s}.meta")
-        self.bound = self.state + b" FOR NO KEY UPDATE"
-        self.bind = self.render("UPDATE {s}.meta SET fingerprint = %s, dim = %s")
+        self.table_sizes: bytes = self.render(_TABLE_SIZES)
+        self.inspect: bytes = self.render(_INSPECT)
+        self.create_schema: bytes = self.render("CREATE SCHEMA {s}")
+        self.version: bytes = self.render("SELECT application, version FROM {s}.meta")
+        self.set_version: bytes = self.render("UPDATE {s}.meta SET version = %s")
+        self.state: bytes = self.render("SELECT fingerprint, dim, seq FROM {s}.meta")
+        self.bound: bytes = self.state + b" FOR NO KEY UPDATE"
+        self.bind: bytes = self.render("UPDATE {s}.meta SET fingerprint = %s, dim = %s")
 
     def render(self, text: str) -> bytes:
         """*text* with the schema for `{s}`, in the form that psycopg sends without looking at it again."""
