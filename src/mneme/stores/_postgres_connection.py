@@ -33,6 +33,8 @@ Run: TypeAlias = "Callable[[bytes, Parameters], Awaitable[Rows]]"
 _GRACE = 1.0
 """Seconds after which a server that did not keep to `statement_timeout` by itself is waited for no longer."""
 
+_UNANSWERED = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
+
 # A network that drops a connection without a word is noticed within a minute, unless the DSN says otherwise.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -152,8 +154,12 @@ class Links:
             lease = await self._take(self._patience(len(steps)))
             try:
                 return (await self._driver.run_all(lease.connection, around, self._prepare))[2:-1]
-            except BaseException:
+            except BaseException as error:
+                # The commit was sent with all else, so where no answer came it may have been reached.
+                unanswered = lease.connection.pgconn.transaction_status in _UNANSWERED
                 await self._settle(lease.connection)
+                if write and unanswered and isinstance(error, psycopg.Error):
+                    raise self._meanings.of(error, unsure=True) from error
                 raise
             finally:
                 await self._give(lease)

@@ -44,8 +44,11 @@ _REFUSALS = (
 _UNREACHABLE = "check that the server runs and can be reached; the store connects again by itself"
 
 
-def meaning_of(error: Exception, where: str, *, closed: bool) -> MnemeError:
-    """The error to raise for *error*, which names the store, the cause and the remedy."""
+def meaning_of(error: Exception, where: str, *, closed: bool, unsure: bool = False) -> MnemeError:
+    """The error to raise for *error*, which names the store, the cause and the remedy.
+
+    With *unsure* a change was on its way when the connection was lost, and may have been made.
+    """
     if closed:
         return CacheClosedError(f"the store {where} was closed")
     text = " ".join(str(error).split()) or type(error).__name__
@@ -55,7 +58,7 @@ def meaning_of(error: Exception, where: str, *, closed: bool) -> MnemeError:
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.TooManyRequests):
         return StoreBackendError(
             f"{where} could not be used: {text}; all connections are in use, or none can be made: raise max_size or "
-            "connect_timeout, or check the server"
+            "connect_timeout, or check the server; nothing was changed"
         )
     if state.startswith(_DAMAGED):
         return CorruptCacheError(f"{where} is damaged ({text}); restore it from a copy, or drop the schema")
@@ -64,8 +67,9 @@ def meaning_of(error: Exception, where: str, *, closed: bool) -> MnemeError:
     else:
         remedy = next((remedy for words, remedy in _REFUSALS if words in text), None)
     if remedy is None:
-        remedy = _UNREACHABLE if isinstance(error, psycopg.OperationalError) else "nothing was altered"
-    return StoreBackendError(f"{where} could not be used: {text}; {remedy}")
+        remedy = _UNREACHABLE if isinstance(error, psycopg.OperationalError) else "see the server's log"
+    outcome = "whether the change was made is not known: all of it, or nothing" if unsure else "nothing was changed"
+    return StoreBackendError(f"{where} could not be used: {text}; {remedy}; {outcome}")
 
 
 class Meanings:
@@ -82,4 +86,8 @@ class Meanings:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, psycopg.Error):
-            raise meaning_of(error, self._where, closed=self.closed) from error
+            raise self.of(error) from error
+
+    def of(self, error: psycopg.Error, *, unsure: bool = False) -> MnemeError:
+        """As `meaning_of`."""
+        return meaning_of(error, self._where, closed=self.closed, unsure=unsure)
