@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import redis
+import redis.asyncio
 
 import mneme
 from mneme import (
     AsyncEmbedder,
     AsyncPostgresStore,
+    AsyncRedisStore,
     AsyncSemanticCache,
     AsyncStore,
     CacheInfo,
@@ -32,6 +35,7 @@ from mneme import (
     Index,
     MemoryStore,
     PostgresStore,
+    RedisStore,
     SemanticCache,
     SQLiteStore,
     Stats,
@@ -113,6 +117,13 @@ stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.d
 on_a_network: Store = PostgresStore("postgresql:///", schema="cache", statement_timeout=1, max_size=2)
 on_a_loop: AsyncStore = AsyncPostgresStore("postgresql:///", prepare_threshold=5, connect_timeout=0.5)
 marked: MarkedStore = PostgresStore("postgresql:///")
+network_stores: list[Store] = [RedisStore("redis://localhost"), RedisStore(client=redis.Redis(), prefix="a", timeout=1)]
+awaited_stores: list[AsyncStore] = [
+    AsyncRedisStore("redis://localhost", max_connections=3),
+    AsyncRedisStore(client=redis.asyncio.Redis()),
+    AsyncRedisStore(client=redis.asyncio.RedisCluster(host="localhost")),
+]
+RedisStore(client=redis.asyncio.Redis())  # type: ignore[arg-type]
 index: Index = ExactIndex()
 
 

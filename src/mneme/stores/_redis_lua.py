@@ -62,7 +62,7 @@ for n = 1, #KEYS - 1 do
 end
 local function done(reply)
     local kept = cmsgpack.pack(reply)
-    if #kept > 65536 then kept = '' end
+    if #kept > 1048576 then kept = '' end
     call('SET', SLOT, ARGV[2] .. kept, 'EX', 600)
     return reply
 end
