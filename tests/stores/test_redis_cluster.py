@@ -1,6 +1,7 @@
 """The Redis stores on a cluster, of one node: all slots are there, and keys of different slots are refused together."""
 
 import asyncio
+import contextlib
 
 import pytest
 import redis.asyncio
@@ -15,18 +16,29 @@ from servers.redis import Server
 from stores.redis_servers import a_prefix, connected
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Host and port of a node that serves every slot."""
-    server = Server(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes").start()
+@contextlib.contextmanager
+def clustered(directory):
+    """A node that serves every slot."""
+    server = Server(directory, "--cluster-enabled", "yes").start()
     try:
         with connected(server.url) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
-                pass
-        yield {"host": "127.0.0.1", "port": server.port}
+            await_cluster(node)
+        yield server
     finally:
         server.stop()
+
+
+def await_cluster(node):
+    while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+        pass
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Host and port of a node that serves every slot."""
+    with clustered(tmp_path_factory.mktemp("cluster")) as server:
+        yield {"host": "127.0.0.1", "port": server.port}
 
 
 class TestRedisStoreOnACluster(StoreContract):
@@ -91,8 +103,33 @@ def test_keys_that_moved_are_looked_for_and_keys_that_are_nowhere_are_told(clust
         with pytest.raises(StoreBackendError, match="the cluster is not complete"):
             store.write([a_record(2)])
         node.execute_command("CLUSTER", "ADDSLOTS", slot)
-        while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
-            pass
+        await_cluster(node)
         assert store.write([a_record(2)])[0].seq == 2
         assert len(history(store, 0)) == 2
         store.close()
+
+
+async def test_a_cluster_that_is_gone_is_told_and_used_again(tmp_path):
+    with clustered(tmp_path / "own") as server:
+        address = {"host": "127.0.0.1", "port": server.port}
+        async with redis.asyncio.RedisCluster(**address) as late:
+            with redis.cluster.RedisCluster(**address) as client:
+                store = RedisStore(client=client)
+                store.open(FINGERPRINT, DIM)
+                store.write([a_record(1)])
+                server.stop()
+                with pytest.raises(StoreBackendError, match="check that the server runs"):
+                    store.read([1])
+                with pytest.raises(StoreBackendError, match="check that the server runs"):
+                    store.write([a_record(2)])
+                awaited = AsyncRedisStore(client=late)
+                with pytest.raises(StoreBackendError, match="check that the server runs"):
+                    await awaited.open(FINGERPRINT, DIM)
+                server.start()
+                with connected(server.url) as node:
+                    await_cluster(node)
+                [written] = store.write([a_record(2)])
+                assert written.seq > 1
+                assert (await awaited.open(FINGERPRINT, DIM)).seq == written.seq
+                await awaited.close()
+                store.close()

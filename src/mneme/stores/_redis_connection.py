@@ -61,7 +61,7 @@ async def exchange(
     while True:
         try:
             connection = await link.take()
-        except (_driver().RedisError, OSError) as error:
+        except _failures() as error:
             raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
         try:
             answer = await link.ask(connection, [data])
@@ -71,7 +71,7 @@ async def exchange(
             if not (moves and await _found_elsewhere(link, error)):
                 raise meaning_of(error, link.where, closed=link.closed, lost=lost) from error
             moves -= 1
-        except (_driver().RedisError, OSError) as error:
+        except _failures() as error:
             await link.give(connection, usable=False)
             lost = lost or changes
             if link.closed or not again or (isinstance(error, _driver().TimeoutError) and not changes):
@@ -94,13 +94,18 @@ def _driver() -> Any:
     return redis.exceptions
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What the driver raises when a server cannot be reached, or a cluster be made out."""
+    return _driver().RedisError, _driver().RedisClusterException, OSError
+
+
 async def _found_elsewhere(link: Link, error: Exception) -> bool:
     """Whether the keys have moved to another node of a cluster; if so, that is where they are looked for next."""
     if type(error) is not _driver().MovedError:  # an AskError, which is one too, tells of keys that are on their way
         return False
     try:
         await link.find_keys()
-    except _driver().RedisError as failure:
+    except _failures() as failure:
         raise meaning_of(failure, link.where, closed=link.closed) from failure
     return True
 
