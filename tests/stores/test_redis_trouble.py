@@ -109,9 +109,8 @@ def test_a_lost_answer_that_was_too_long_to_keep_is_told(prefix, proxy):
         store.write([a_record(number, vector=None) for number in range(20_000)])
         store.delete(Selection(refs=[1]))
         proxy.cut = 1
-        with pytest.raises(StoreBackendError, match="the change was made") as caught:
+        with pytest.raises(StoreBackendError, match="the change was made"):
             store.delete(Selection())
-        assert caught.value.unsure
         assert store.scan(Selection()) == []
         assert len(history(store, 20_000, limit=20_000)) == 20_000
 
