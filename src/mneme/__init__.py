@@ -29,10 +29,12 @@ if typing.TYPE_CHECKING:
     from mneme.embedders.adapt import as_embedder
     from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
     from mneme.indexes.hnsw import HnswIndex
+    from mneme.stores.dynamodb import AsyncDynamoDBStore, DynamoDBStore
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
     from mneme.stores.redis import AsyncRedisStore, RedisStore
 
 __all__ = [
+    "AsyncDynamoDBStore",
     "AsyncEmbedder",
     "AsyncPostgresStore",
     "AsyncRedisStore",
@@ -44,6 +46,7 @@ __all__ = [
     "CheckpointError",
     "Codec",
     "CorruptCacheError",
+    "DynamoDBStore",
     "Embedder",
     "EmbedderDimensionError",
     "EmbedderMismatchError",
@@ -79,9 +82,11 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
 _LATER = {
+    "AsyncDynamoDBStore": "mneme.stores.dynamodb",
     "AsyncPostgresStore": "mneme.stores.postgres",
     "AsyncRedisStore": "mneme.stores.redis",
     "AsyncSemanticCache": "mneme.async_cache",
+    "DynamoDBStore": "mneme.stores.dynamodb",
     "HnswIndex": "mneme.indexes.hnsw",
     "PostgresStore": "mneme.stores.postgres",
     "RedisStore": "mneme.stores.redis",

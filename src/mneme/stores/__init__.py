@@ -12,14 +12,26 @@ from mneme.stores.memory import MemoryStore
 from mneme.stores.sqlite import SQLiteStore
 
 if typing.TYPE_CHECKING:
+    from mneme.stores.dynamodb import AsyncDynamoDBStore, DynamoDBStore
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
     from mneme.stores.redis import AsyncRedisStore, RedisStore
 
-__all__ = ["AsyncPostgresStore", "AsyncRedisStore", "MemoryStore", "PostgresStore", "RedisStore", "SQLiteStore"]
+__all__ = [
+    "AsyncDynamoDBStore",
+    "AsyncPostgresStore",
+    "AsyncRedisStore",
+    "DynamoDBStore",
+    "MemoryStore",
+    "PostgresStore",
+    "RedisStore",
+    "SQLiteStore",
+]
 
 _LATER = {
+    "AsyncDynamoDBStore": "mneme.stores.dynamodb",
     "AsyncPostgresStore": "mneme.stores.postgres",
     "AsyncRedisStore": "mneme.stores.redis",
+    "DynamoDBStore": "mneme.stores.dynamodb",
     "PostgresStore": "mneme.stores.postgres",
     "RedisStore": "mneme.stores.redis",
 }
