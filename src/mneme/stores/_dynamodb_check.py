@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from mneme.stores._dynamodb_directory import Directory
 from mneme.stores._dynamodb_journal import Journal
 from mneme.stores._dynamodb_log import Entry
 from mneme.stores._dynamodb_requests import Requests
@@ -18,24 +21,29 @@ _FIRST, _LAST = " ", "~"
 
 
 async def inconsistencies(journal: Journal, requests: Requests, layout: Layout) -> list[str]:
-    """Every inconsistency found, a sentence each. Tells only of what was so before and after it was looked at."""
+    """Every inconsistency found, a sentence each. What was replaced or deleted meanwhile is passed over."""
     head = await journal.sync()
-    found, entries = await _differences(journal, head)
-    for pk in _shards(journal, layout, "data"):
+    found, entries, dim = await _replayed(journal, head)
+    data: dict[str, list[Entry]] = {}
+    parts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        data.setdefault(layout.data(entry.name, entry.number)[0], []).append(entry)
+        for pk, _ in layout.parts(entry.name, entry.number, min(entry.parts, 1)):
+            parts.setdefault(pk, []).append(entry)
+    unsound: list[tuple[Entry, str]] = []
+    for pk, lying in data.items():
         items = {as_key(item): item for item in await requests.query(pk, _FIRST, _LAST)}
-        wanted = {key: e for e in entries.values() if (key := layout.data(e.name, e.number))[0] == pk}
-        dim = journal.look(lambda directory: directory.dim)
-        for key, entry in wanted.items():
-            for sentence in _unsound(entry, items.get(key), dim):
-                if await _still_there(journal, entry):
-                    found.append(sentence)
-    for pk in _shards(journal, layout, "part"):
+        for entry in lying:
+            item = items.get(layout.data(entry.name, entry.number))
+            unsound += [(entry, sentence) for sentence in _unsound(entry, item, dim)]
+    for pk, lying in parts.items():
         keys = {as_key(item) for item in await requests.query(pk, _FIRST, _LAST, ["pk", "sk"])}
-        for entry in entries.values():
-            parts = layout.parts(entry.name, entry.number, entry.parts)
-            if parts and parts[0][0] == pk and not keys.issuperset(parts) and await _still_there(journal, entry):
-                found.append(f"Parts of the data of entry {entry.id} are missing.")
-    return found
+        for entry in lying:
+            if not keys.issuperset(layout.parts(entry.name, entry.number, entry.parts)):
+                unsound.append((entry, f"Parts of the data of entry {entry.id} are missing."))
+    if unsound:
+        await journal.sync()
+    return found + [sentence for entry, sentence in unsound if journal.look(partial(_still_there, entry))]
 
 
 async def collect_garbage(journal: Journal, requests: Requests, layout: Layout) -> int:
@@ -44,9 +52,10 @@ async def collect_garbage(journal: Journal, requests: Requests, layout: Layout) 
     First a new epoch begins, in which nothing that was staged before can be committed any more. So what has the name of
     an earlier epoch, and is not in the directory by then, never will be.
     """
-    head = await journal.next_epoch()
+    await journal.next_epoch()
     size = max(await journal.checkpoint(), 0)
     head = await journal.sync()
+    size += await journal.cut_log(head.upto)  # what is left of it by one who died after making a snapshot
     entries = journal.look(lambda directory: {entry.id: entry for entry in directory.after(0)})
     used: set[Key] = set(layout.paged(head.snapshot, head.pages)) if head.snapshot else set()
     used |= await journal.pages_of_log(head)
@@ -62,19 +71,21 @@ async def collect_garbage(journal: Journal, requests: Requests, layout: Layout) 
     return size
 
 
-async def _differences(journal: Journal, head: Head) -> tuple[list[str], dict[int, Entry]]:
+async def _replayed(journal: Journal, head: Head) -> tuple[list[str], list[Entry], int | None]:
+    """In what the directory differs from what is stored; what is stored."""
     while True:
         fresh = await journal.replayed(head)
-        if fresh is not None:
-            mine = journal.look(lambda directory: fresh.differences(directory) if directory.commit == fresh.commit else None)
-            if mine is not None:
-                return mine, {entry.id: entry for entry in fresh.after(0)}
+        if fresh is not None and (mine := journal.look(partial(_compared, fresh))) is not None:
+            return mine, list(fresh.after(0)), fresh.dim
         head = await journal.sync()
 
 
-async def _still_there(journal: Journal, entry: Entry) -> bool:
-    await journal.sync()
-    now = journal.look(lambda directory: directory.find(entry.id))
+def _compared(fresh: Directory, directory: Directory) -> list[str] | None:
+    return fresh.differences(directory) if directory.commit == fresh.commit else None
+
+
+def _still_there(entry: Entry, directory: Directory) -> bool:
+    now = directory.find(entry.id)
     return now is not None and (now.name, now.number) == (entry.name, entry.number)
 
 

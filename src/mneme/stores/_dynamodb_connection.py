@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -63,23 +64,23 @@ class BlockingConnection:
     """A boto3 client, shared by all threads."""
 
     def __init__(self, reach: Reach) -> None:
-        _require("boto3")
+        if reach.client is None:
+            _require("boto3")
         self._reach = reach
-        self._client = reach.client
+        self._client: Any = reach.client
         self._turn = threading.Lock()
         self._condition = threading.Condition()
         self._running = 0
         self._closing = threading.Event()
 
     async def start(self) -> None:
-        import boto3  # noqa: PLC0415 -- takes a while, and is an extra
+        if self._reach.client is not None:
+            return
+        from botocore.config import Config  # noqa: PLC0415 -- takes a while, and is an extra
 
-        with self._condition:
+        with self._condition, _making:  # a session makes one client at a time
             if self._client is None and not self._closing.is_set():
-                from botocore.config import Config  # noqa: PLC0415 -- the same
-
-                # A session of its own: the default one of boto3 is not safe for threads while it makes clients.
-                self._client = boto3.session.Session().client("dynamodb", **self._reach.options(Config))
+                self._client = _session().client("dynamodb", **self._reach.options(Config))
 
     async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         with self._condition:
@@ -115,26 +116,31 @@ class AsyncioConnection:
     """An aiobotocore client, shared by all tasks of one event loop."""
 
     def __init__(self, reach: Reach) -> None:
-        _require("aiobotocore")
+        if reach.client is None:
+            _require("aiobotocore")
         self._reach = reach
-        self._client = reach.client
+        self._client: Any = reach.client
         self._exit = contextlib.AsyncExitStack()
         self._turn = asyncio.Lock()
         self._running = 0
-        self._closing = False
+        self._closing = asyncio.Event()
         self._idle = asyncio.Event()
 
     async def start(self) -> None:
+        if self._reach.client is not None:
+            return
         from aiobotocore.config import AioConfig  # noqa: PLC0415 -- takes a while, and is an extra
         from aiobotocore.session import get_session  # noqa: PLC0415 -- the same
 
         async with self._turn:
-            if self._client is None and not self._closing:
-                making = get_session().create_client("dynamodb", **self._reach.options(AioConfig))
+            if self._client is None and not self._closing.is_set():
+                session = get_session()
+                session.register_component("data_loader", _loader())
+                making = session.create_client("dynamodb", **self._reach.options(AioConfig))
                 self._client = await self._exit.enter_async_context(making)
 
     async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        if self._closing:
+        if self._closing.is_set():
             raise closed()
         self._running += 1
         try:
@@ -142,7 +148,7 @@ class AsyncioConnection:
             return answer
         finally:
             self._running -= 1
-            if self._closing and not self._running:
+            if self._closing.is_set() and not self._running:
                 self._idle.set()
 
     async def sleep(self, seconds: float) -> None:
@@ -154,11 +160,30 @@ class AsyncioConnection:
             yield
 
     async def close(self) -> None:
-        self._closing = True
+        self._closing.set()
         if self._running:
             await self._idle.wait()
         self._client = None
         await self._exit.aclose()
+
+
+_making = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    # One for all stores: it reads descriptions of AWS for a tenth of a second before it makes its first client.
+    from boto3.session import Session  # noqa: PLC0415 -- takes a while, and is an extra
+
+    return Session()
+
+
+@functools.cache
+def _loader() -> Any:
+    # The part of a session that is worth sharing, where the rest belongs to an event loop.
+    from botocore.loaders import create_loader  # noqa: PLC0415 -- the same
+
+    return create_loader()
 
 
 def closed() -> CacheClosedError:

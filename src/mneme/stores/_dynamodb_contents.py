@@ -52,7 +52,9 @@ class Contents:
                 current = True
                 continue
             head = None if current else self._layout.head
-            items, found = await self._fetch(list(wanted.values()), dense=dense, vectors=vectors, texts=texts, head=head)
+            items, found = await self._fetch(
+                list(wanted.values()), dense=dense, vectors=vectors, texts=texts, head=head
+            )
             held |= found
             if head is not None:
                 current = True
@@ -96,9 +98,7 @@ class Contents:
         return items, found
 
 
-def _with_density(
-    directory: Directory, chosen: Sequence[Entry | None]
-) -> tuple[bool, Sequence[Entry | None]]:
+def _with_density(directory: Directory, chosen: Sequence[Entry | None]) -> tuple[bool, Sequence[Entry | None]]:
     """Whether half of the entries from the first to the last of these are among them."""
     ids = [entry.id for entry in chosen if entry is not None]
     dense = len(ids) > 4 * _RUN and len(ids) * 2 >= directory.between(min(ids), max(ids))

@@ -56,22 +56,17 @@ class Directory:
         if "groups" in step:
             for entry in entries_of(step, self._places):
                 self._put(entry)
-        if "seq" in step:
-            self.seq = step["seq"]
+        self.seq = step.get("seq", self.seq)
         if "gone" in step:
             self._delete(step["gone"])
         if "accessed" in step:
-            for entry_id, accessed_at in zip(*step["accessed"], strict=True):
-                if entry_id in self._entries:
-                    self._entries[entry_id] = self._entries[entry_id]._replace(accessed_at=accessed_at)
+            self._touch(*step["accessed"])
         for name, values in step.get("counters", {}).items():
             self._counters[name] = self._counters.get(name, Counters()) + Counters(*values)
-        if "bind" in step:
-            self.fingerprint, self.dim = step["bind"]
-        if "mark" in step:
-            self.mark = step["mark"]
-        if "deleted" in step:
-            self._deleted += [Change(seq, id_, bytes.fromhex(key), deleted=True) for seq, id_, key in step["deleted"]]
+        self.fingerprint, self.dim = step.get("bind", (self.fingerprint, self.dim))
+        self.mark = step.get("mark", self.mark)
+        for seq, entry_id, key in step.get("deleted", ()):
+            self._deleted.append(Change(seq, entry_id, bytes.fromhex(key), deleted=True))
         self._forgotten = step.get("forgotten", self._forgotten)
         self.recent.extend(step.get("recent", ()))
 
@@ -109,6 +104,11 @@ class Directory:
         self._seqs.append(entry.seq)
         if len(self._seqs) > 2 * len(self._by_seq) + _SPARE:
             self._seqs = [seq for seq in self._seqs if seq in self._by_seq]
+
+    def _touch(self, ids: Sequence[int], times: Sequence[float]) -> None:
+        for entry_id, accessed_at in zip(ids, times, strict=True):
+            if entry_id in self._entries:
+                self._entries[entry_id] = self._entries[entry_id]._replace(accessed_at=accessed_at)
 
     def _delete(self, ids: Sequence[int]) -> None:
         for seq, entry_id in enumerate(ids, self.seq - len(ids) + 1):
@@ -190,8 +190,8 @@ class Directory:
             if total[2] is None or entry.created_at < total[2]:
                 total[2] = entry.created_at
         return [
-            NamespaceSummary(name, *totals[name], counters=self._counters.get(name, Counters()))
-            for name in sorted(totals)
+            NamespaceSummary(name, entries, size, oldest, self._counters.get(name, Counters()))
+            for name, (entries, size, oldest) in sorted(totals.items())
         ]
 
     def differences(self, other: Directory) -> list[str]:

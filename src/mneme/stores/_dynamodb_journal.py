@@ -1,7 +1,7 @@
 """The log that all who share a cache agree on. One conditional request makes a commit, whatever its size.
 
-Who wants to commit stages what is long under a name of its own, and then asks DynamoDB, in one transaction, to raise the
-number in the head from the one it knows and to put its record under that number. If anyone else was first, that is
+Who wants to commit stages what is long under a name of its own, and then asks DynamoDB, in one transaction, to raise
+the number in the head from the one it knows and to put its record under that number. If anyone else was first, that is
 refused: the directory is brought up to date, and what is to be changed is worked out anew. Nobody holds a lock, so
 nobody can die with one; what a dead writer has staged, no commit ever names.
 """
@@ -220,31 +220,26 @@ class Journal:
 
     async def _committed(self, plan: Callable[[Directory, str], Plan], name: str) -> Plan | None:
         """The plan that was carried out; `None` if what is staged as *name* can no longer be committed."""
-        spare: list[Key] = []
         patience = self._requests.patience()
         async with self._connection.turn():
             while True:
                 number, planned = self.look(lambda directory: (directory.commit + 1, plan(directory, name)))
                 if planned.step is None:
-                    break
+                    return planned
                 record, size, pages = await self._record(planned.step, name, number)
                 try:
                     await self._requests.call("transact_write_items", self._commit_of(name, number, record))
                 except RefusedError as error:
                     head = await self.sync()
                     if self.look(lambda directory: name in directory.recent):
-                        break  # an answer was lost: it was this one
-                    spare += pages
+                        return planned  # an answer was lost: it was this one
+                    await self._tidy(pages)
                     if head.epoch != epoch_of(name):
-                        planned = None
-                        break
+                        return None
                     await patience.pause(error)
                 else:
                     self._applied(number, planned.step, name, size)
-                    break
-        if spare:
-            await self._tidy(spare)
-        return planned
+                    return planned
 
     def _commit_of(self, name: str, number: int, record: Item) -> dict[str, Any]:
         store = self._head.store if self._head is not None else ""
@@ -301,12 +296,13 @@ class Journal:
         else:
             before = self._understood(answer["Attributes"])
         await self.sync()
-        return await self._cut(before, number) - len(blob)
+        await self._requests.delete_all(self._layout.paged(before.snapshot, before.pages) if before.snapshot else ())
+        return before.size + await self.cut_log(number) - len(blob)
 
-    async def _cut(self, before: Head, number: int) -> int:
-        """Remove the log up to commit *number*, and the snapshot of *before*."""
-        keys = self._layout.paged(before.snapshot, before.pages) if before.snapshot else []
-        size = before.size
+    async def cut_log(self, number: int) -> int:
+        """Remove the log up to commit *number*, which is in the snapshot; how many bytes."""
+        keys: list[Key] = []
+        size = 0
         low, high = self._layout.logged(0)[1], self._layout.logged(number)[1]
         for item in await self._requests.query(self._layout.log, low, high):
             size += len(item["body"]["B"]) if "body" in item else 0

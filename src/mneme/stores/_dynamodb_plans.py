@@ -46,9 +46,7 @@ def writing(directory: Directory, records: Sequence[Record], drafts: Mapping[int
             outdated.append(old)
         ids[key] = seq if known is None else known
         written.append(Written(ids[key], seq, replaced=known is not None))
-    entries = [
-        draft._replace(id=written[position].id, seq=written[position].seq) for position, draft in drafts.items()
-    ]
+    entries = [draft._replace(id=written[position].id, seq=written[position].seq) for position, draft in drafts.items()]
     places, groups = rows_of(entries)
     return Plan({"seq": seq, "places": places, "groups": groups}, written=written, outdated=outdated)
 
@@ -70,9 +68,7 @@ def deletion(directory: Directory, selection: Selection) -> Plan:
 
 
 def usage_step(directory: Directory, usage: Usage) -> Plan:
-    accessed = {
-        entry_id: float(at) for entry_id, at in usage.accessed.items() if directory.find(entry_id) is not None
-    }
+    accessed = {entry_id: float(at) for entry_id, at in usage.accessed.items() if directory.find(entry_id) is not None}
     counters = {name: values_of(counters) for name, counters in usage.counters.items() if counters != Counters()}
     step: Step = {}
     if accessed:

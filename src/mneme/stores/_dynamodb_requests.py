@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from mneme.errors import CacheClosedError, CorruptCacheError, StoreBackendError
+from mneme.errors import CorruptCacheError, StoreBackendError
 from mneme.stores._dynamodb_connection import Connection
 from mneme.stores._dynamodb_statements import Item, Key, Layout, as_key, key_item
 
@@ -78,6 +78,16 @@ class Requests:
     def patience(self) -> Patience:
         return Patience(self._connection, self._limit)
 
+    async def start(self) -> None:
+        try:
+            await self._connection.start()
+        except Exception as error:
+            from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- an extra
+
+            if isinstance(error, BotoCoreError):
+                raise StoreBackendError(f"no client for DynamoDB can be made: {error}") from error
+            raise
+
     async def call(self, operation: str, arguments: Mapping[str, Any], patience: Patience | None = None) -> Item:
         """The answer to one request.
 
@@ -86,13 +96,17 @@ class Requests:
             StoreBackendError: DynamoDB cannot be reached, is busy for too long, or does not allow it.
         """
         patience = patience or self.patience()
-        while True:
-            try:
-                return await self._connection.call(operation, arguments)
-            except (CacheClosedError, ImportError):
-                raise
-            except Exception as error:  # noqa: BLE001 -- what is no error of the client is raised again
-                await self._consider(operation, error, patience)
+        answer = None
+        while answer is None:
+            answer = await self._tried(operation, arguments, patience)
+        return answer
+
+    async def _tried(self, operation: str, arguments: Mapping[str, Any], patience: Patience) -> Item | None:
+        try:
+            return await self._connection.call(operation, arguments)
+        except Exception as error:  # noqa: BLE001 -- what is no error of the client is raised again
+            await self._consider(operation, error, patience)
+            return None
 
     async def get(self, key: Key) -> Item | None:
         item: Item | None = (await self.call("get_item", self._layout.get(key))).get("Item")
@@ -202,8 +216,9 @@ def _by_bytes(requests: Sequence[Item]) -> Iterator[list[Item]]:
     batch: list[Item] = []
     size = 0
     for request in requests:
-        weight = sum(len(part) for kind in request.values() for value in kind.get("Item", {}).values()
-                     for part in value.values())
+        weight = sum(
+            len(part) for kind in request.values() for value in kind.get("Item", {}).values() for part in value.values()
+        )
         if batch and (len(batch) == _PUT or size + weight > _PUT_BYTES):
             yield batch
             batch, size = [], 0

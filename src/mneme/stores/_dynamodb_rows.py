@@ -108,7 +108,7 @@ def record_of(entry: Entry, content: Content, *, vectors: bool) -> Record:
     )
 
 
-def vector_of(blob: bytes) -> Vector:
+def vector_of(blob: bytes | bytearray) -> Vector:
     return np.frombuffer(blob, dtype=_STORED).astype(np.float32, copy=False)
 
 

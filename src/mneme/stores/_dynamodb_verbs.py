@@ -72,7 +72,7 @@ class DynamoDBVerbs:
             raise ValueError("fingerprint and dim belong together: pass both or None for both")
         if self._closed:
             raise closed()
-        await self._connection.start()
+        await self._requests.start()
         if not self._pid and self._create_table:
             await make_table(self._requests, self._layout)
         await self._journal.open()
@@ -173,11 +173,12 @@ class DynamoDBVerbs:
 
     async def mark(self, text: str) -> None:
         self._require_open()
-        await self._journal.commit(lambda directory, _: plans.Plan({"mark": text}))
+        await self._journal.commit(lambda *_: plans.Plan({"mark": text}))
 
     async def close(self) -> None:
         self._closed = True
-        await self._connection.close()
+        if self._pid in {0, os.getpid()}:  # after a fork the connections are the parent's
+            await self._connection.close()
 
     async def _records(
         self, choose: Callable[[Directory], Sequence[Entry | None]], *, vectors: bool

@@ -30,8 +30,8 @@ class DynamoDBStore(BlockingTwin):
     Args:
         table: Name of the table. Its key is `pk` and `sk`, both strings.
         prefix: What the partition keys of this cache begin with: several caches may share a table.
-        client: A DynamoDB client of boto3 to use, which stays open when the store is closed. Otherwise one is made, with
-            the credentials that boto3 finds.
+        client: A DynamoDB client of boto3 to use, which stays open when the store is closed. Without it one is made,
+            with the credentials that boto3 finds.
         region_name: The region, if not the one that boto3 finds.
         endpoint_url: The address, if not that of the region.
         create_table: Make the table on `open` if there is none, billed on demand.
