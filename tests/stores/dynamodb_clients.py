@@ -128,6 +128,7 @@ class Proxy:
         self._writers = set()
         self._silent = False
         self._server = None
+        self.accepted = 0
         self.port = 0
         self.start()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -180,6 +181,7 @@ class Proxy:
         await asyncio.wait([t for t in asyncio.all_tasks() if t is not me] or [asyncio.create_task(asyncio.sleep(0))])
 
     async def _accepted(self, reader, writer):
+        self.accepted += 1
         if self._silent:
             await self._passed(reader, None, writer)
             return

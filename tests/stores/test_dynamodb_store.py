@@ -424,15 +424,6 @@ def test_a_server_that_stops_is_told_of_and_one_that_starts_again_is_used(make, 
     store.close()
 
 
-def test_an_idle_connection_that_broke_is_not_felt(make, proxy):
-    store = opened(make(endpoint_url=proxy.address))
-    store.write([a_record(1)])
-    proxy.stop()
-    proxy.start()
-    assert store.read([1])[0].query == "question 1"
-    store.close()
-
-
 def test_a_server_that_does_not_answer_is_given_up(make, proxy):
     store = opened(make(endpoint_url=proxy.address))
     store.close()
@@ -447,42 +438,39 @@ def test_no_connection_outlives_the_store(make, proxy):
     store = opened(make(endpoint_url=proxy.address))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: store.write([a_record(n)]), range(8)))
-    assert proxy.connections() > 0
     store.close()
     proxy.settle()
+    assert proxy.accepted > 0
     assert proxy.connections() == 0
 
 
-async def test_a_verb_that_is_cancelled_at_any_request_leaves_a_usable_store(place):  # noqa: F811
+@pytest.mark.parametrize("after", [False, True], ids=["before", "afterwards"])
+async def test_a_verb_that_is_cancelled_at_any_request_leaves_a_usable_store(place, after):  # noqa: F811
     making = get_session().create_client("dynamodb", region_name=REGION, endpoint_url=place["endpoint_url"])
     async with making as real:
-        for after, number in itertools.product((False, True), itertools.count(1)):
+        for number in itertools.count(1):
             client = AsyncMeddling(real)
-            store = AsyncDynamoDBStore(TABLE, prefix=f"{place['prefix']}-{after}-{number}", client=client)
-            if number == 1:
-                store = AsyncDynamoDBStore(
-                    TABLE, prefix=f"{place['prefix']}-{after}-{number}", client=client, create_table=True
-                )
+            prefix = f"{place['prefix']}-{number}"
+            store = AsyncDynamoDBStore(TABLE, prefix=prefix, client=client, create_table=True)
             await store.open(FINGERPRINT, DIM)
             await store.write([a_record(1), a_record(2)])
             client.stop_at, client.after = client.count + number, after
             task = asyncio.create_task(store.write([a_record(1, query="new"), a_record(3)]))
             stopped = asyncio.create_task(client.reached.wait())
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            reached = client.reached.is_set()
+            reached, client.stop_at = client.reached.is_set(), 0
             task.cancel()
             stopped.cancel()
             await asyncio.gather(task, stopped, return_exceptions=True)
             queries = [record.query for record in await store.scan(Selection())]
             assert queries in (["question 1", "question 2"], ["new", "question 2", "question 3"])
             (written,) = await store.write([a_record(4)])
-            assert written.seq == len(await store.changes(0)) + (len(queries) == 3)
+            assert written.seq == (3 if len(queries) == 2 else 5)
             assert await store.check() == []
             await store.close()
             if not reached:
-                if after:
-                    break
-                continue
+                break
+        assert number > 2
 
 
 def test_a_closed_store_or_one_that_was_never_opened_says_so(make):
@@ -533,7 +521,7 @@ def test_old_deletions_are_forgotten_and_that_is_told(make, monkeypatch):
     store.delete(Selection(refs=[3]))
     assert store.changes(0) is None
     assert store.changes(5) is None
-    assert [change.seq for change in store.changes(6)] == [7, *range(8, 17)][1:]
+    assert [change.seq for change in store.changes(6)] == list(range(7, 17))
     assert store.check() == []
     store.compact()
     assert store.changes(5) is None

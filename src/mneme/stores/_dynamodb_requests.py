@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 _GET, _PUT = 100, 25
 """Items in one request at most."""
-_PUT_BYTES = 12 * 2**20
-"""DynamoDB takes 16 MB, in a form that is longer than the data."""
+_PUT_BYTES = 650_000
+"""DynamoDB takes 16 MB. But a request of more than 1 MB, in a form that is longer than the data, holds up a loop."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0
 _BROKEN_LIMIT = 2
 """So often a request is repeated whose connection broke: one that had been idle for long breaks once."""
