@@ -30,8 +30,7 @@ def main(endpoint: str | None) -> None:
         )
     with opened(endpoint) as cache:
         hit = cache.get("how do I reset my password?")
-        assert hit is not None
-        print(f"{hit.layer}: {hit.response}")
+        print(f"{hit.layer}: {hit.response}" if hit else "nothing is known of it")
         print(f"removed: {cache.invalidate(tags=['help'])}, sound: {cache.check() == []}")
 
 

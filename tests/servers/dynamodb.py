@@ -30,7 +30,13 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-application = DomainDispatcherApplication(create_backend_app)
+moto = DomainDispatcherApplication(create_backend_app)
+lock = threading.Lock()
+
+def application(environ, start_response):
+    with lock:  # moto looks at a condition first and writes then; DynamoDB does both at once
+        return list(moto(environ, start_response))
+
 server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
 print(server.port, flush=True)
 server.serve_forever()

@@ -311,7 +311,6 @@ def test_each_of_two_stores_follows_the_other(make):
     assert one.write([a_record(1, query="again")])[0].id == other.read([a_record(1).key])[0].id
     other.delete(Selection(refs=[a_record(2).key]))
     assert one.read([a_record(2).key]) == [None]
-    one.mark("said")
     assert other.read([a_record(1).key])[0].query == "again"
     with pytest.raises(EmbedderMismatchError):
         other.open("another", DIM)
@@ -496,6 +495,18 @@ def test_a_text_can_be_left_for_later(place):  # noqa: F811
     store.compact()
     assert store.marked() == "two"
     store.close()
+
+
+async def test_a_text_can_be_left_for_later_by_either_face(place):  # noqa: F811
+    store = AsyncDynamoDBStore(**place)
+    await store.open(FINGERPRINT, DIM)
+    await store.mark("one")
+    other = opened(DynamoDBStore(**place))
+    assert other.marked() == "one"
+    other.mark("two")
+    other.close()
+    assert await store.marked() == "two"
+    await store.close()
 
 
 def test_a_payload_of_four_mebibytes_comes_back(make):

@@ -29,6 +29,8 @@ T = TypeVar("T")
 CHECKPOINT = 2**20
 """Bytes of log after which a snapshot is made, or so many as the latest snapshot has, if that is more."""
 _ITEM_OVERHEAD = 200
+_LOOKS = 8
+"""So often a commit is looked for before it is missing."""
 
 
 class Journal:
@@ -86,15 +88,21 @@ class Journal:
         return head
 
     async def catch_up(self, head: Head) -> None:
-        while not await self._followed(head):
-            # Someone made a snapshot and cut the log meanwhile: begin there.
+        """Apply what the log has up to the commit that *head* names."""
+        patience = self._requests.patience()
+        for _ in range(_LOOKS):
+            if await self._followed(head):
+                return
+            # Either someone made a snapshot and cut the log meanwhile; or a query did not see all of a transaction
+            # yet, of which the head was seen already: it is only promised that it sees nothing that was not committed.
             again = self._understood(await self._requests.get(self._layout.head))
-            if again.upto == head.upto and again.snapshot == head.snapshot:
-                raise CorruptCacheError(
-                    f"the store is damaged: commits after {self.look(lambda d: d.commit)} are not in its log, "
-                    f"which says there are {head.commit}"
-                )
+            if (again.upto, again.snapshot) == (head.upto, head.snapshot):
+                await patience.pause("its log is behind its head")
             head = again
+        raise CorruptCacheError(
+            f"the store is damaged: commits after {self.look(lambda directory: directory.commit)} are not in its log, "
+            f"which says there are {head.commit}"
+        )
 
     async def replayed(self, head: Head) -> Directory | None:
         """A directory made anew from what is stored, as of *head*; `None` if that is no longer there."""
@@ -220,8 +228,8 @@ class Journal:
 
     async def _committed(self, plan: Callable[[Directory, str], Plan], name: str) -> Plan | None:
         """The plan that was carried out; `None` if what is staged as *name* can no longer be committed."""
-        patience = self._requests.patience()
         async with self._connection.turn():
+            patience = self._requests.patience()
             while True:
                 number, planned = self.look(lambda directory: (directory.commit + 1, plan(directory, name)))
                 if planned.step is None:
