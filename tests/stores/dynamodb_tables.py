@@ -1,5 +1,6 @@
 """What the tests of the DynamoDB store share: a place of their own in one table, and credentials that nobody checks."""
 
+import contextlib
 import itertools
 import os
 
@@ -38,7 +39,16 @@ def credentials(monkeypatch):
 
 
 @pytest.fixture
-def place(server_of, credentials):
+def tables(server_of, credentials):
+    """A client, and no tables before and after: moto copies all there is for every transaction."""
+    with contextlib.closing(client_of(server_of("dynamodb"))) as client:
+        yield client
+        for name in client.list_tables()["TableNames"]:
+            client.delete_table(TableName=name)
+
+
+@pytest.fixture
+def place(server_of, tables):
     """Options for stores that all mean the same place."""
     return {
         "table": TABLE,

@@ -6,7 +6,7 @@ from mneme import AsyncDynamoDBStore, DynamoDBStore
 from mneme.stores import _dynamodb_journal
 from mneme.testing import StoreContract
 from stores.blocking import Blocking
-from stores.dynamodb_tables import credentials, place  # noqa: F401 -- fixtures
+from stores.dynamodb_tables import credentials, place, tables  # noqa: F401 -- fixtures
 
 
 class TestDynamoDBStore(StoreContract):

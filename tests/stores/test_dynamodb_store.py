@@ -31,7 +31,7 @@ from mneme.testing import HashEmbedder
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, history
 from stores.blocking import Blocking
 from stores.dynamodb_clients import AsyncMeddling, Meddling, Proxy
-from stores.dynamodb_tables import CREDENTIALS, REGION, TABLE, client_of, credentials, place  # noqa: F401 -- fixtures
+from stores.dynamodb_tables import CREDENTIALS, REGION, TABLE, credentials, place, tables  # noqa: F401 -- fixtures
 
 SOURCE = Path(mneme.__file__).parents[1]
 
@@ -53,10 +53,8 @@ def make(request, place):  # noqa: F811 -- the fixture
 
 
 @pytest.fixture
-def client(place):  # noqa: F811 -- the fixture
-    client = client_of(place["endpoint_url"])
-    yield client
-    client.close()
+def client(tables):  # noqa: F811 -- the fixture
+    return tables
 
 
 @pytest.fixture
