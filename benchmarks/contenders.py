@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from truth import BEST, Found, Question, best_of, equivalent, identical
 
-from mneme.indexes import ExactIndex
+from mneme.indexes import ExactIndex, HnswIndex
 from mneme.ports import Matrix, Vector, VectorDType
 
 THRESHOLD = 0.85
@@ -59,11 +59,12 @@ class Engine(ABC):
 
 
 class Mneme(Engine):
-    """The index of this project, without the cache around it."""
+    """An index of this project, without the cache around it."""
 
-    def __init__(self, dtype: VectorDType, dim: int) -> None:
+    def __init__(self, dtype: VectorDType, dim: int, index: ExactIndex | HnswIndex | None = None) -> None:
+        """Around the exact index, if no other is given."""
         super().__init__(f"mneme {dtype}")
-        self.index = ExactIndex()
+        self.index = ExactIndex() if index is None else index
         self.index.open(dim, dtype)
         self.matrix = np.empty((0, dim), np.float32)
 

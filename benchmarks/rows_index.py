@@ -165,8 +165,7 @@ def throughput(shop: Workshop) -> Iterator[Row]:
         for name, work in works:
             with quiet_collector():
                 pairs = [
-                    (_on_threads(work, asked, 1, each), _on_threads(work, asked, 2, each))
-                    for _ in range(shop.rounds(5))
+                    (on_threads(work, asked, 1, each), on_threads(work, asked, 2, each)) for _ in range(shop.rounds(5))
                 ]
             title = f"{name}, two threads, {shop.entries:,} x {DIM}"
             yield from_pairs(title, "one thread", pairs, note="time for each of all lookups together")
@@ -176,7 +175,7 @@ def throughput(shop: Workshop) -> Iterator[Row]:
     shop.discard(path)
 
 
-def _on_threads(work: Callable[[Question], None], asked: Sequence[Question], threads: int, each: int) -> float:
+def on_threads(work: Callable[[Question], None], asked: Sequence[Question], threads: int, each: int) -> float:
     """Nanoseconds for each call, *each* of them on every thread."""
     failed: list[BaseException] = []
     barrier = threading.Barrier(threads + 1)

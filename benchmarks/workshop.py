@@ -169,13 +169,17 @@ def batches(whole: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]:
 Measurement = Callable[[Workshop], Iterator[Row]]
 TOPICS: dict[str, Measurement] = {}
 """Every measurement by its name, in the order of the table."""
+ON_REQUEST: set[str] = set()
+"""Those that only `--only` runs: they take long."""
 
 
-def topic(name: str) -> Callable[[Measurement], Measurement]:
+def topic(name: str, *, on_request: bool = False) -> Callable[[Measurement], Measurement]:
     """Enter a measurement in the table; `--only` chooses by this name."""
 
     def enter(measurement: Measurement) -> Measurement:
         TOPICS[name] = measurement
+        if on_request:
+            ON_REQUEST.add(name)
         return measurement
 
     return enter
