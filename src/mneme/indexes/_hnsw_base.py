@@ -13,7 +13,8 @@ from mneme.ports import Vector, VectorDType
 __all__ = ["BACKENDS", "Base", "BaseMaker", "Found", "Nodes", "Rows", "Settings", "base_maker"]
 
 BACKENDS = ("usearch", "hnswlib")
-"""In the order in which they are looked for: the first comes in wheels, for every platform and in three dtypes."""
+"""In the order in which they are looked for: the first comes in wheels, for every platform, and holds three dtypes. The
+other one is faster in float32; docs/hnsw.md says by how much, and why it does not come first."""
 
 _INSTALL = 'pip install "mneme-cache[hnsw]"'
 
