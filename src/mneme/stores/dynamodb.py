@@ -10,7 +10,7 @@ from mneme.stores._dynamodb_connection import AsyncioConnection, BlockingConnect
 from mneme.stores._dynamodb_options import checked_reach, checked_seconds, checked_word
 from mneme.stores._dynamodb_statements import Layout
 from mneme.stores._dynamodb_verbs import DynamoDBVerbs
-from mneme.stores._twin import BlockingTwin, _finished
+from mneme.stores._twin import BlockingTwin, finished
 
 __all__ = ["AsyncDynamoDBStore", "DynamoDBStore"]
 
@@ -73,10 +73,10 @@ class DynamoDBStore(BlockingTwin):
         return self._store.prefix
 
     def marked(self) -> str | None:
-        return _finished(self._store.marked())
+        return finished(self._store.marked())
 
     def mark(self, text: str) -> None:
-        _finished(self._store.mark(text))
+        finished(self._store.mark(text))
 
 
 class AsyncDynamoDBStore(DynamoDBVerbs):
