@@ -15,8 +15,10 @@ import plot
 import rows_exact
 import rows_graphs
 import rows_index
+import rows_processes
 import rows_search
 import rows_semantic
+import rows_stores
 import rows_whole
 import rows_write
 from data import ROOT, load
@@ -24,7 +26,17 @@ from harness import Row
 from table import growth, heading, line, machine, title
 from workshop import ON_REQUEST, TOPICS, Workshop
 
-MODULES = (rows_exact, rows_semantic, rows_search, rows_graphs, rows_index, rows_write, rows_whole)
+MODULES = (
+    rows_exact,
+    rows_semantic,
+    rows_search,
+    rows_graphs,
+    rows_index,
+    rows_write,
+    rows_whole,
+    rows_processes,
+    rows_stores,
+)
 """Importing them entered their measurements in `TOPICS`; this is their order in the table."""
 ORDER = [module.__name__ for module in MODULES]
 
