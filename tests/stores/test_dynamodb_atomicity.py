@@ -84,7 +84,7 @@ def snapshots(monkeypatch):
     monkeypatch.setattr(_dynamodb_contents, "_RUN", 0)
 
 
-@pytest.fixture(params=[*VERBS, "write, with snapshots", "compact, with snapshots"])
+@pytest.fixture(params=[*VERBS, "write, with snapshots"])
 def verb(request):
     verb, _, snapshots = request.param.partition(", with ")
     if snapshots:

@@ -96,8 +96,8 @@ class Layout:
         self.table = table
         self.prefix = prefix
         self.head: Key = (f"{prefix}#head", "head")
-        self.log = f"{prefix}#log"
-        self.page = f"{prefix}#page"
+        self.log: str = f"{prefix}#log"
+        self.page: str = f"{prefix}#page"
 
     def logged(self, commit: int) -> Key:
         return self.log, f"{commit:016d}"
