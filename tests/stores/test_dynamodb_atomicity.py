@@ -13,6 +13,8 @@ from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, a_vector
 from stores.dynamodb_clients import Killed, Meddling, Stingy, broken, busy, raising
 from stores.dynamodb_tables import credentials, new_prefix, tables  # noqa: F401 -- fixtures
 
+pytestmark = pytest.mark.timeout(400)  # moto answers some hundred requests a second, if nothing else is going on
+
 LONG = bytes(range(256)) * 40
 
 

@@ -8,6 +8,8 @@ from mneme.testing import StoreContract
 from stores.blocking import Blocking
 from stores.dynamodb_tables import credentials, place, tables  # noqa: F401 -- fixtures
 
+pytestmark = pytest.mark.timeout(400)  # moto answers some hundred requests a second, if nothing else is going on
+
 
 class TestDynamoDBStore(StoreContract):
     @pytest.fixture(autouse=True)
