@@ -36,7 +36,6 @@ _BUSY = {
     "TransactionConflictException",
     "TransactionInProgressException",
     "ProvisionedThroughputExceeded",
-    "ItemCollectionSizeLimitExceeded",
 }
 
 
