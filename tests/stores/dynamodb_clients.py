@@ -64,7 +64,7 @@ class Stingy(Meddling):
     def _half(self, operation, arguments, left, listed):
         [(table, wanted)] = arguments["RequestItems"].items()
         every = listed(wanted)
-        cut = len(every) // 2 if len(self.calls) % 4 else 0
+        cut = (len(every) + 1) // 2 if len(self.calls) % 4 else 0
         some = {**wanted, "Keys": every[:cut]} if isinstance(wanted, dict) else every[:cut]
         rest = {**wanted, "Keys": every[cut:]} if isinstance(wanted, dict) else every[cut:]
         answer = {"Responses": {table: []}}
