@@ -13,6 +13,7 @@ from pathlib import Path
 
 import plot
 import rows_exact
+import rows_fast
 import rows_graphs
 import rows_index
 import rows_processes
@@ -31,6 +32,7 @@ MODULES = (
     rows_semantic,
     rows_search,
     rows_graphs,
+    rows_fast,
     rows_index,
     rows_write,
     rows_whole,

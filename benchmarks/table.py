@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.metadata
 import os
 import platform
 import sqlite3
@@ -29,10 +30,18 @@ def machine() -> list[str]:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return [
         f"machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        f"{python}, NumPy {np.__version__}, SQLite {sqlite3.sqlite_version}",
+        f"{python}, NumPy {np.__version__}, {_numkong()}, SQLite {sqlite3.sqlite_version}",
         f"compared with: {versions()}",
         *(f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ),
     ]
+
+
+def _numkong() -> str:
+    """The extra `fast`: what searches int8 rows, if it is there."""
+    try:
+        return f"NumKong {importlib.metadata.version('numkong')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "no NumKong"
 
 
 def heading() -> list[str]:

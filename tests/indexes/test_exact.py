@@ -199,9 +199,9 @@ def test_plain_scans_of_many_rows_take_turns_and_those_of_few_need_none(opened, 
     free = []
     products = View.products
 
-    def watched(view, queries, *, sketched):
+    def watched(view, queries, coded, *, sketched):
         free.append(turns._value)
-        return products(view, queries, sketched=sketched)
+        return products(view, queries, coded, sketched=sketched)
 
     monkeypatch.setattr(View, "products", watched)
     _found(index, b"large", _units(1, 64), k=1)

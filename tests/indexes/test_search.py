@@ -194,12 +194,12 @@ def read(monkeypatch):
     counts = {"chosen": 0, "plain": 0}
     estimates, products = View.estimates, View.products
 
-    def counted_estimates(self, positions, query):
+    def counted_estimates(self, positions, query, coded):
         counts["chosen"] += len(positions)
-        return estimates(self, positions, query)
+        return estimates(self, positions, query, coded)
 
-    def counted_products(self, queries, *, sketched):
-        for start, errors, made_ones in products(self, queries, sketched=sketched):
+    def counted_products(self, queries, coded, *, sketched):
+        for start, errors, made_ones in products(self, queries, coded, sketched=sketched):
             counts["plain"] += made_ones.size
             yield start, errors, made_ones
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mneme._rules.similarity import product_error, score
 from mneme.indexes._bar import Bar, high_value
+from mneme.indexes._fast import Coded, code
 from mneme.indexes._piece import Positions
 from mneme.indexes._vectors import LONGEST
 from mneme.indexes._view import View
@@ -32,6 +33,7 @@ _LOOKED_AT = 4096  # of which that is judged otherwise
 _PROBED = 96  # rows read to see where the bar may come to lie
 _HOPELESS = 0.5  # the share of bounds above the bar from which a plain scan costs less
 _SCORED_AT_ONCE = 256  # rows whose products in float64 stay in the processor's cache
+_WORTH_CODING = 128  # rows from which coding the query, ten microseconds, is made up for
 _LARGE = 2**17  # numbers read plainly from which searches take turns
 
 
@@ -66,7 +68,8 @@ def _read_plainly(
     if not count:
         return
     with turns if count * queries.shape[1] > _LARGE else nullcontext():
-        for start, errors, products in view.products(queries, sketched=sketched):
+        coded = searches[0].coded(count) if len(searches) == 1 else None
+        for start, errors, products in view.products(queries, coded, sketched=sketched):
             for one, estimates in zip(searches, products, strict=True):
                 one.consider(start, estimates, errors)
 
@@ -111,6 +114,8 @@ class _Search:
         self._k = k
         self._bar = Bar(floor, k)
         self._rounding = product_error(len(query))
+        self._coding = view.coding_error
+        self._coded: Coded | None = None
         self._found: list[_Candidates] = []
         self._before_bounds = 0
         """How many of them are of rows without sketches."""
@@ -131,9 +136,17 @@ class _Search:
         """How far each estimate may be from the score; one for all where rows are exact."""
         if errors is None:
             return np.full(1, self._rounding, np.float32)
-        # Rounded sums of three numbers of size one: another slack covers them.
-        reaches: Vector = errors * LONGEST + np.float32(2 * self._rounding)
+        # Rounded sums of three numbers of size one: another slack covers them. What the query is off by counts as often
+        # as a row is long, which is a unit vector and the error at the most.
+        slack = 2 * self._rounding + LONGEST * self._coding
+        reaches: Vector = errors * np.float32(LONGEST + self._coding) + np.float32(slack)
         return reaches
+
+    def coded(self, count: int) -> Coded | None:
+        """The query as int8 rows are multiplied with it, if any are, and if *count* rows are worth coding it for."""
+        if self._coded is None and self._coding and count > _WORTH_CODING:
+            self._coded = code(self._query)
+        return self._coded
 
     def is_hopeless(self, probed: int, sketches: dict[int, Matrix], query: int) -> bool:
         """Whether the bounds in one piece rule out too few of its rows, even with the bar that its best rows set."""
@@ -145,7 +158,7 @@ class _Search:
         best = (
             np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[probed]
         )
-        estimates = np.clip(self._view.estimates(best, self._query), np.float32(-1), np.float32(1))
+        estimates = np.clip(self._estimates(best), np.float32(-1), np.float32(1))
         trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
         trial.raise_to(estimates - self._reaches(self._view.errors(best)))
         self._bar.value = trial.value
@@ -177,7 +190,10 @@ class _Search:
         return True
 
     def _read(self, positions: Positions) -> None:
-        self.consider(positions, self._view.estimates(positions, self._query), self._view.errors(positions))
+        self.consider(positions, self._estimates(positions), self._view.errors(positions))
+
+    def _estimates(self, positions: Positions) -> Vector:
+        return self._view.estimates(positions, self._query, self.coded(len(positions)))
 
     def start_again(self) -> None:
         """Forget what was found by bounds. What the bar is at stays true."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mneme.indexes._basis import Basis
+from mneme.indexes._fast import Coded, coding_error, multiply
 from mneme.indexes._piece import Piece, Positions
 from mneme.indexes._quantise import estimate
 from mneme.ports import Matrix, Vector
@@ -39,6 +40,12 @@ class View:
         return [number for number, piece in enumerate(self.pieces) if piece.sketches is not None]
 
     @cached_property
+    def coding_error(self) -> float:
+        """How far a query may be from what its products with int8 rows are worked out from; 0 if it is the query."""
+        coded = (piece.columns[0].shape[1] for piece in self.pieces if piece.columns[0].dtype == np.int8)
+        return max(map(coding_error, coded), default=0.0)
+
+    @cached_property
     def margin(self) -> float:
         """To be added to the bounds, to be certain of them."""
         return max((basis.margin for basis in self._bases), default=0.0)
@@ -65,7 +72,8 @@ class View:
         """This one's rows, and behind them those of a piece that has no sketches."""
         made = View.__new__(View)
         # What was worked out once of the sketches stays true.
-        known = {name: value for name, value in self.__dict__.items() if name not in ("plain", "_unbounded")}
+        changed = ("plain", "_unbounded", "coding_error")
+        known = {name: value for name, value in self.__dict__.items() if name not in changed}
         made.__dict__.update(known)
         made.pieces = (*self.pieces, piece)
         made.starts = np.append(self.starts, self.starts[-1] + len(piece.ids))
@@ -105,10 +113,13 @@ class View:
             bounds[piece.gone[piece.gone < len(bounds)]] = -np.inf
         return bounds
 
-    def products(self, queries: Matrix, *, sketched: bool) -> Iterator[tuple[int, Vector | None, Matrix]]:
+    def products(
+        self, queries: Matrix, coded: Coded | None, *, sketched: bool
+    ) -> Iterator[tuple[int, Vector | None, Matrix]]:
         """Of every row that has a sketch, or of every one that has none, piece by piece, the estimates.
 
         With them come the position of the first and the errors. Where a row is gone the estimate is minus infinity.
+        *coded* may be given where there is one query.
         """
         spread = True
         for piece, start, end in self._extents():
@@ -119,7 +130,10 @@ class View:
             piece.check_rows()
             columns = tuple(column[rows] for column in piece.columns)
             began = perf_counter()
-            estimates = estimate(columns, queries, spread=spread)
+            if coded is not None and columns[0].dtype == np.int8:
+                estimates = (multiply(columns[0], coded) * columns[2])[None]
+            else:
+                estimates = estimate(columns, queries, spread=spread)
             # Where another thread or process has the other processors, BLAS waits 8 ms for them, every time.
             spread = spread and perf_counter() - began < _STALLED
             if len(piece.gone):
@@ -130,9 +144,21 @@ class View:
             )
             yield start + rows.start, errors, estimates
 
-    def estimates(self, positions: Positions, query: Vector) -> Vector:
-        """Estimates of the rows at these rising positions."""
+    def estimates(self, positions: Positions, query: Vector, coded: Coded | None) -> Vector:
+        """Estimates of the rows at these rising positions; of int8 rows with the *coded* query, if there is one."""
         found = np.empty(len(positions), np.float32)
+        if coded is None:
+            self._estimate(positions, query, found)
+            return found
+        for piece, at, part in self._by_piece(positions):
+            held = piece.columns[0]
+            if held.dtype == np.int8:
+                np.multiply(multiply(held.take(at, axis=0), coded), piece.columns[2][at], out=found[part])
+            else:
+                found[part] = held.take(at, axis=0).astype(np.float32, copy=False) @ query
+        return found
+
+    def _estimate(self, positions: Positions, query: Vector, found: Vector) -> None:
         rows = np.empty((len(positions), len(query)), np.float32)
         scales = None
         for piece, at, part in self._by_piece(positions):
@@ -147,7 +173,6 @@ class View:
         np.dot(rows, query, out=found)
         if scales is not None:
             found *= scales
-        return found
 
     def errors(self, positions: Positions) -> Vector | None:
         """How far the rows at these rising positions are from the vectors that they stand for; `None` if none is."""
