@@ -16,7 +16,7 @@ from mneme import (
     SQLiteStore,
     StoreBackendError,
 )
-from mneme._runtime.breaker import FAILURES, FIRST_DELAY
+from mneme._runtime.breaker import FAILURES, FIRST_DELAY, GuardedStore
 from mneme.testing import Faults, FlakyStore, SlowStore
 
 ALWAYS = lambda number, name: True  # noqa: E731 -- a name for a condition
@@ -262,10 +262,25 @@ def test_a_store_that_is_down_is_asked_seldom_and_found_again_without_help(open_
     assert_sound(cache)
 
 
+def test_nothing_is_embedded_for_a_store_that_is_not_asked(open_cache, faults, clock, compass):
+    cache = open_cache(on_store_error="miss")
+    faults.arm(ALWAYS)
+    for _ in range(FAILURES):
+        assert cache.put("sun @90", "hot") is False
+    asked = list(compass.calls)
+    assert cache.put("rain @0", "water") is False
+    assert cache.put_many([("rain @0", "water"), ("snow @180", "cold")]) == 0
+    assert cache.get("rain @0") is None
+    assert compass.calls == asked
+    faults.lift()
+    clock.advance(FIRST_DELAY)
+    assert cache.put("rain @0", "water") is True
+
+
 def test_stores_on_this_machine_are_asked_every_time(face, clock, cache_path):
     for cache in (face.open(":memory:", Compass()), face.open(cache_path, Compass())):
         with cache:
-            assert not hasattr(cache._core.store, "_breaker")
+            assert not isinstance(cache._core.store, GuardedStore)
 
 
 def test_warnings_are_not_repeated_but_events_are(open_cache, faults, clock, events, caplog):

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import rule
 
 from mneme import MemoryStore, SQLiteStore
+from stateful.shared import Shared
 from stateful.troubles import Troubles
 from stateful.world import DTYPES, OnTasks
 
@@ -27,8 +28,12 @@ class OnSQLite(Troubles):
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
 
+    @property
+    def file(self):
+        return Path(self.directory.name) / "cache.db"
+
     def make_store(self):
-        return SQLiteStore(Path(self.directory.name) / "cache.db")
+        return SQLiteStore(self.file)
 
     def teardown(self):
         super().teardown()
@@ -50,10 +55,22 @@ class OnSQLiteAwaited(OnSQLite):
     Face = OnTasks
 
 
+class OnSharedSQLite(Shared, OnSQLite):
+    """With another cache at the same file."""
+
+
+class OnSharedSQLiteAwaited(OnSharedSQLite):
+    Face = OnTasks
+
+
 TestMemory = OnMemory.TestCase
 TestSQLite = OnSQLite.TestCase
 TestMemoryAwaited = OnMemoryAwaited.TestCase
 TestSQLiteAwaited = OnSQLiteAwaited.TestCase
+TestSharedSQLite = OnSharedSQLite.TestCase
+TestSharedSQLiteAwaited = OnSharedSQLiteAwaited.TestCase
 for _case in (TestMemory, TestSQLite, TestMemoryAwaited, TestSQLiteAwaited):
     _case.settings = WALK
+for _case in (TestSharedSQLite, TestSharedSQLiteAwaited):
+    _case.settings = settings() if THOROUGH else settings(WALK, max_examples=50)
 del _case  # or it would be collected as well

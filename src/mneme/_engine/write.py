@@ -14,7 +14,7 @@ from mneme._engine.removal import Evicted
 from mneme._rules.arguments import check_tags
 from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
-from mneme._runtime.breaker import NotAskedError
+from mneme._runtime.breaker import NotAskedError, check_asked
 from mneme._runtime.hot import HotEntry, HotKey
 from mneme.errors import EmbedderMismatchError, NamespaceQuotaExceededError, StoreBackendError
 from mneme.ports import Matrix, Record, Written
@@ -160,6 +160,7 @@ async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
     missing = [position for position, one in enumerate(drafts) if one.record.vector is None]
     if not missing:
         return drafts
+    check_asked(core.store)
     try:
         vectors = await embed(core, [drafts[position].record.query for position in missing])
     except Exception as error:

@@ -63,9 +63,19 @@ class Breaker:
             now, since = self._clock.now(), self._since
             if since is None:
                 return False
-            if not self._trying and now >= self._retry_at:
-                self._trying = True
-                return True
+            self._check(now, since)
+            self._trying = True
+            return True
+
+    def check(self) -> None:
+        """Raise `NotAskedError` if no call may be made now."""
+        if self.is_open:
+            with self._lock:
+                if self._since is not None:
+                    self._check(self._clock.now(), self._since)
+
+    def _check(self, now: float, since: float) -> None:
+        if self._trying or now < self._retry_at:
             raise NotAskedError(
                 f"the store is not asked: it has failed for {max(0.0, now - since):.1f} s, and is tried again in "
                 f"{max(0.0, self._retry_at - now):.1f} s; its last error was: {self._last}"
@@ -108,14 +118,14 @@ class GuardedStore:
 
     def __init__(self, store: AsyncStore, breaker: Breaker) -> None:
         self._guarded = store
-        self._breaker = breaker
+        self.breaker = breaker
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._guarded, name)
         if not callable(attribute) or name in _UNLIMITED:
             return attribute
         verb = cast("Callable[..., Awaitable[Any]]", attribute)
-        breaker = self._breaker
+        breaker = self.breaker
 
         async def asked(*args: Any, **kwargs: Any) -> Any:
             trying = breaker.enter()
@@ -138,6 +148,12 @@ class GuardedStore:
         # Found without coming back here the next time.
         setattr(self, name, asked)
         return asked
+
+
+def check_asked(store: AsyncStore) -> None:
+    """Raise `NotAskedError` if *store* would not be asked just now: before something dear is done for it."""
+    if isinstance(store, GuardedStore):
+        store.breaker.check()
 
 
 def guarded(store: AsyncStore, clock: Clock) -> AsyncStore:
