@@ -1,4 +1,4 @@
-"""Processes that write to one file and follow each other. Each notes what it did and saw, and when. Outside pytest."""
+"""Processes that write to one store and follow each other. Each notes what it did and saw, and when. Outside pytest."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import select
 import sys
 import time
 
-from mneme import SemanticCache, SQLiteStore
+from mneme import PostgresStore, RedisStore, SemanticCache, SQLiteStore
 from mneme._engine import saved
 from mneme.testing import HashEmbedder
 
@@ -54,10 +54,19 @@ def told_to_finish():
     return bool(readable)
 
 
-def opened(path, clock, mode):
+def store_at(where):
+    """The store that an address means, or a path."""
+    if where.startswith("redis:"):
+        return RedisStore(where, prefix="followers", timeout=60.0)
+    if where.startswith("postgresql:"):
+        return PostgresStore(where, schema="followers", statement_timeout=60.0)
+    return SQLiteStore(where, busy_timeout=60.0)
+
+
+def opened(where, clock, mode):
     saved._WORTH_SAVING = 8  # so that the index is saved and taken over many times
     return SemanticCache(
-        store=SQLiteStore(path, busy_timeout=60.0),
+        store=store_at(where),
         embedder=HashEmbedder(),
         clock=clock,
         multi_process_mode=mode,
@@ -65,11 +74,11 @@ def opened(path, clock, mode):
     )
 
 
-def write(path, mode, writer, seed, *, first, number):
+def write(path, where, mode, writer, seed, *, first, number):
     """Put, replace and delete its own queries, and read those of all; versions are counted from *first*."""
     draw, notes, clock = random.Random(seed), Notes(f"{path}.writer{writer}"), MovableClock()
     mine = queries_of(writer)
-    with opened(path, clock, mode) as cache:
+    with opened(where, clock, mode) as cache:
         say("opened")
         version = first
         while version < first + number:
@@ -92,11 +101,11 @@ def write(path, mode, writer, seed, *, first, number):
         agree(cache, clock)
 
 
-def read(path, mode, reader, seed, writers):
+def read(path, where, mode, reader, seed, *, writers):
     """Look for everybody's queries until told to finish."""
     draw, notes, clock = random.Random(seed), Notes(f"{path}.reader{reader}"), MovableClock()
     everything = [query for writer in range(writers) for query in queries_of(writer)]
-    with opened(path, clock, mode) as cache:
+    with opened(where, clock, mode) as cache:
         say("opened")
         while not told_to_finish():
             look(cache, notes, draw.choice(everything), near=draw.random() < 0.3)

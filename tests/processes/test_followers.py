@@ -1,4 +1,4 @@
-"""Four processes write to one file and four read it; some are killed. Nobody serves what is long gone, all agree."""
+"""Four processes write to one store and four read it; some are killed. Nobody serves what is long gone, all agree."""
 
 import json
 import random
@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from mneme.ports import Selection
-from mneme.stores import SQLiteStore
-from processes.followers import INTERVALS
+from processes.followers import INTERVALS, store_at
 
 TESTS = Path(__file__).parent.parent
 WRITERS = READERS = 4
@@ -39,8 +38,9 @@ def notes(path, kind):
 class Fleet:
     """The processes of one run."""
 
-    def __init__(self, path, mode, number):
+    def __init__(self, path, where, mode, number):
         self.path = path
+        self.where = where
         self.mode = mode
         self.number = number
         self.processes = {}
@@ -48,11 +48,11 @@ class Fleet:
 
     def start(self, kind, who, first=0):
         self.started += 1
-        common = f"{str(self.path)!r}, {self.mode!r}, {who}, {self.started}"
+        common = f"{str(self.path)!r}, {self.where!r}, {self.mode!r}, {who}, {self.started}"
         if kind == "writer":
             call = f"write({common}, first={first}, number={self.number})"
         else:
-            call = f"read({common}, {WRITERS})"
+            call = f"read({common}, writers={WRITERS})"
         self.processes[kind, who] = start(call)
 
     def line(self, key):
@@ -77,13 +77,17 @@ def last_version(path, writer):
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("mode", list(INTERVALS))
+@pytest.mark.parametrize(
+    ("kind_of_store", "mode"),
+    [("file", "stale-tolerant"), ("file", "mmap-shared"), ("redis", "stale-tolerant"), ("postgres", "stale-tolerant")],
+)
 def test_processes_that_follow_each_other_serve_nothing_that_is_long_gone_and_agree_in_the_end(
-    mode, cache_path, torture_rounds
+    kind_of_store, mode, cache_path, server_of, torture_rounds
 ):
+    where = str(cache_path) if kind_of_store == "file" else server_of(kind_of_store)
     number = 4 * torture_rounds
     draw = random.Random(5)
-    fleet = Fleet(cache_path, mode, number)
+    fleet = Fleet(cache_path, where, mode, number)
     try:
         for who in range(WRITERS):
             fleet.start("writer", who)
@@ -111,16 +115,17 @@ def test_processes_that_follow_each_other_serve_nothing_that_is_long_gone_and_ag
     finally:
         fleet.end()
     reads, hits = judge(cache_path, age=INTERVALS[mode] + SLACK if INTERVALS[mode] else 0.0)
-    store = SQLiteStore(cache_path)
+    store = store_at(where)
     store.open(None, None)
     held = {record.query: json.loads(record.payload)[0] for record in store.scan(Selection(), limit=10_000)}
     assert store.check() == []
+    store.delete(Selection())  # a server is there for other tests too
     store.close()
     for key, belief in beliefs.items():
         assert belief["found"] == {query: [version, version] for query, version in held.items()}, key
         assert (belief["entries"], belief["problems"], belief["healthy"]) == (len(held), [], True), key
     counted = f"{WRITERS * number} writes, {reads} reads, {hits} hits"
-    print(f"{mode}, {WRITERS} writers and {READERS} readers: {counted}, none stale")
+    print(f"{kind_of_store}, {mode}, {WRITERS} writers and {READERS} readers: {counted}, none stale")
     assert hits > 100
 
 
