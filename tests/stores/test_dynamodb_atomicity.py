@@ -8,7 +8,7 @@ from mneme import DynamoDBStore, StoreBackendError
 from mneme.ports import Counters, Selection, Usage
 from mneme.stores import _dynamodb_contents, _dynamodb_journal, _dynamodb_statements
 from mneme.stores._dynamodb_statements import Layout, as_key
-from mneme.stores._twin import _finished
+from mneme.stores._twin import finished
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, a_vector
 from stores.dynamodb_clients import Killed, Meddling, Stingy, broken, busy, raising
 from stores.dynamodb_tables import credentials, new_prefix, tables  # noqa: F401 -- fixtures
@@ -60,7 +60,7 @@ def differences(store, other):
     """In what their directories differ, brought up to date."""
     journals = store._store._journal, other._store._journal
     for journal in journals:
-        _finished(journal.sync())
+        finished(journal.sync())
     return journals[0]._directory.differences(journals[1]._directory)
 
 

@@ -18,6 +18,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -138,16 +139,24 @@ def read(path: str, dim: int) -> tuple[str, list[SavedPartition]]:
         mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
+    try:
+        return _parsed(_contents(mapped, path), mapped, path, dim)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptCacheError(f"the saved index {path!r} is damaged: its table of contents is ({error!r})") from error
+    except CorruptCacheError:
+        with suppress(BufferError):  # of arrays that go when the error goes
+            mapped.close()  # or it would be open for as long as somebody keeps the error
+        raise
+
+
+def _contents(mapped: mmap.mmap, path: str) -> Any:
     magic, at, length, checksum = _HEADER.unpack_from(mapped)
     if magic != _MAGIC:
         raise CorruptCacheError(f"{path!r} is no saved index, or one of another version")
     contents = mapped[at : at + length]
     if len(contents) != length or zlib.crc32(contents) != checksum:
         raise CorruptCacheError(f"the saved index {path!r} is damaged: its table of contents is")
-    try:
-        return _parsed(json.loads(contents), mapped, path, dim)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptCacheError(f"the saved index {path!r} is damaged: its table of contents is ({error!r})") from error
+    return json.loads(contents)
 
 
 def _parsed(table: Any, mapped: mmap.mmap, path: str, dim: int) -> tuple[str, list[SavedPartition]]:

@@ -13,6 +13,10 @@ from mneme.ports import Index, Matches, Matrix, Vector
 __all__ = ["Model", "check", "similarity", "some_vectors", "unit"]
 
 
+_SUMMED = 1e-14
+"""By how much a sum in float64 may be off. Rounded to float32 that shows in similarities near 0 alone."""
+
+
 def similarity(row: Vector, query: Vector) -> np.float32:
     products = row.astype(np.float64) * query.astype(np.float64)  # exact
     rounded: np.float32 = np.float32(min(1.0, max(-1.0, math.fsum(products))))
@@ -36,7 +40,12 @@ def check(found: Matches, rows: dict[int, Vector], query: Vector, floor: float, 
     assert set(numbers) <= set(rows), "an id was found that the partition does not hold"
     expected = best(rows, query, floor, k)
     if errors is None:
-        assert list(zip(numbers, similarities.tolist(), strict=True)) == expected
+        assert len(numbers) == len(expected)
+        for number, found_at, (right, at) in zip(numbers, similarities.tolist(), expected, strict=True):
+            truth = float(similarity(rows[number], query))
+            assert abs(found_at - at) <= _SUMMED
+            assert abs(truth - at) <= _SUMMED
+            assert number == right or truth != at, "ties must come by rising id"
         return
     assert errors.dtype == np.float32, "errors must be float32"
     assert errors.shape == ids.shape, "there must be one error for each id"
