@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mneme.errors import StoreBackendError
 from mneme.ports import (
@@ -29,6 +29,9 @@ from mneme.ports import (
 __all__ = ["Faults", "FlakyIndex", "FlakyStore", "SlowStore"]
 
 T = TypeVar("T")
+
+_BESIDES = frozenset({"mark", "marked", "prepare_search", "similar"})
+"""The verbs of `MarkedStore` and `SearchingStore`."""
 
 _PATIENCE = 60.0
 """Seconds after which a test that forgot to open a gate fails instead of hanging."""
@@ -147,6 +150,13 @@ class _WrappedStore(_Wrapped):
 
     def close(self) -> None:
         return self._around("close", self.inner.close)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the store offers besides, if it does."""
+        if name not in _BESIDES:
+            raise AttributeError(name)
+        verb = getattr(self.inner, name)
+        return lambda *args, **options: self._around(name, lambda: verb(*args, **options))
 
 
 class FlakyStore(_WrappedStore):
