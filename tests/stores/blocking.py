@@ -53,6 +53,13 @@ for each in ("open", "read", "write", "delete", "record", "scan", "vectors", "ch
     setattr(Blocking, each, _verb(each))
 
 
+class BlockingSearching(Blocking):
+    """Of a store that searches by itself."""
+
+    prepare_search = _verb("prepare_search")
+    similar = _verb("similar")
+
+
 async def _others_done():
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*others, return_exceptions=True)

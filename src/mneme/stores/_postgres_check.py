@@ -78,11 +78,36 @@ _INVARIANTS = (
     ),
 )
 
+# Of what the triggers keep, where the server searches. What was not copied yet is no inconsistency.
+_SEARCH_INVARIANTS = (
+    (
+        "{} vectors are not what the server searches, or not where it does.",
+        """SELECT count(*) FROM {s}.vectors v
+        LEFT JOIN {s}.search_vectors h ON h.partition_id = v.partition_id AND h.id = v.id
+        WHERE h.id IS NULL AND v.id <= (SELECT filled FROM {s}.search)
+            OR h.vector::text <> {s}.search_typed(v.vector)::text""",
+    ),
+    (
+        "{} vectors are searched by the server and have no entry.",
+        """SELECT count(*) FROM {s}.search_vectors h LEFT JOIN {s}.vectors v ON v.id = h.id
+        WHERE v.partition_id IS DISTINCT FROM h.partition_id""",
+    ),
+    (
+        "{} partitions are larger or smaller than the server's search takes them to be.",
+        """SELECT count(*) FROM (
+            SELECT coalesce(partition_id, 0) AS id, count(*) AS entries FROM {s}.search_vectors
+            GROUP BY GROUPING SETS ((partition_id), ())
+        ) h FULL JOIN {s}.search_counts c ON c.partition_id = h.id
+        WHERE coalesce(h.entries, 0) <> coalesce(c.entries, 0)""",
+    ),
+)
 
-async def inconsistencies(run: Run, sql: Statements) -> list[str]:
+
+async def inconsistencies(run: Run, sql: Statements, schema: str) -> list[str]:
     """Every inconsistency found, a sentence each, in the state that the caller's transaction sees."""
     found: list[str] = []
-    for sentence, query in _INVARIANTS:
+    ((searched,),) = await run(sql.search_exists, (schema,))
+    for sentence, query in _INVARIANTS + (_SEARCH_INVARIANTS if searched else ()):
         ((count,),) = await run(sql.render(query), ())
         if count:
             found.append(sentence.format(count))

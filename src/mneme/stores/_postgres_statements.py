@@ -10,7 +10,17 @@ from typing import Any
 from mneme.ports import Selection
 from mneme.stores._postgres_rows import held, split
 
-__all__ = ["BEGIN_CHECK", "BEGIN_READ", "BEGIN_WRITE", "COMMIT", "ROLLBACK", "SETUP", "Statements"]
+__all__ = [
+    "BEGIN_CHECK",
+    "BEGIN_READ",
+    "BEGIN_WRITE",
+    "COMMIT",
+    "EXTENSION",
+    "EXTENSION_SCHEMA",
+    "ROLLBACK",
+    "SETUP",
+    "Statements",
+]
 
 # The isolation level is said each time: a server, a role or a caller's pool may have another default, under which
 # waiting for the row of `meta` would end in a serialisation failure.
@@ -165,6 +175,19 @@ SELECT n.oid IS NOT NULL,
 FROM (SELECT) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = %s"""
 
 
+_EXISTS = """
+SELECT count(*) > 0 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = 'search'"""
+
+# The version of an extension that is installed in the database, and of the one that could be.
+EXTENSION = b"""
+SELECT (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = %s),
+    (SELECT default_version FROM pg_catalog.pg_available_extensions WHERE name = %s)"""
+EXTENSION_SCHEMA = b"""
+SELECT pg_catalog.quote_ident(n.nspname)
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'"""
+
+
 class Statements:
     """The statements for one schema, whose name comes quoted as an identifier."""
 
@@ -191,6 +214,13 @@ class Statements:
         self.mark: bytes = self.render("UPDATE {s}.meta SET mark = %s")
         self.vacuum: bytes = self.render(
             "VACUUM (ANALYZE) {s}.entries, {s}.facts, {s}.vectors, {s}.tombstones, {s}.partitions, {s}.namespaces"
+        )
+        self.vacuum_search: bytes = self.render("VACUUM (ANALYZE) {s}.search_vectors, {s}.search_counts")
+        self.search_exists: bytes = self.render(_EXISTS)
+        self.search_state: bytes = self.render("SELECT version, dim, filled = 9223372036854775807 FROM {s}.search")
+        self.search_fill: bytes = self.render("SELECT {s}.search_fill(%s)")
+        self.search_similar: bytes = self.render(
+            "SELECT * FROM {s}.search_similar(%s, %b::float8[], %s::float8, %s::int8, %s::int4)"
         )
         self.table_sizes: bytes = self.render(_TABLE_SIZES)
         self.inspect: bytes = self.render(_INSPECT)

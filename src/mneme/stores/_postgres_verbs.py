@@ -16,6 +16,7 @@ from mneme.ports import (
     HISTORY,
     Change,
     Counters,
+    Matrix,
     NamespaceSummary,
     Record,
     Ref,
@@ -30,6 +31,7 @@ from mneme.stores import _postgres_rows as rows, _postgres_statements as sql
 from mneme.stores._postgres_check import inconsistencies
 from mneme.stores._postgres_open import set_up
 from mneme.stores._postgres_schema import MIGRATIONS
+from mneme.stores._postgres_search import SearchOptions, prepare, question
 from mneme.stores._sqlite_rows import matrix_of, wrong_shape
 
 if TYPE_CHECKING:
@@ -46,9 +48,10 @@ _KNOWN_PLACES = 10_000
 class PostgresVerbs:
     """An `AsyncStore` over connections that may suspend or not."""
 
-    def __init__(self, schema: str, statements: sql.Statements, links: Links) -> None:
+    def __init__(self, schema: str, statements: sql.Statements, search: SearchOptions, links: Links) -> None:
         self._schema = schema
         self._sql = statements
+        self._search = search
         self._links = links
         self._dim: int | None = None
         self._places: set[bytes] = set()  # partitions that are known to be in the database
@@ -160,12 +163,15 @@ class PostgresVerbs:
     async def check(self) -> list[str]:
         """As `Store.check`. As many round trips as there are things to look at, in one transaction without a limit."""
         async with self._links.session(sql.BEGIN_CHECK, bounded=False) as run:
-            return await inconsistencies(run, self._sql)
+            return await inconsistencies(run, self._sql, self._schema)
 
     async def compact(self) -> int:
         """As `Store.compact`. A plain VACUUM, which holds up nobody; see docs/postgres.md for what it gives back."""
         ((before,),) = await self._links.one(self._sql.table_sizes, (self._schema,))
         await self._links.one(self._sql.vacuum, bounded=False)
+        ((searched,),) = await self._links.one(self._sql.search_exists, (self._schema,))
+        if searched:
+            await self._links.one(self._sql.vacuum_search, bounded=False)
         ((after,),) = await self._links.one(self._sql.table_sizes, (self._schema,))
         return max(int(before - after), 0)
 
@@ -177,6 +183,21 @@ class PostgresVerbs:
     async def mark(self, text: str) -> None:
         """As `MarkedStore.mark`."""
         await self._links.transact([(self._sql.mark, (rows.held(text),))], write=True)
+
+    async def prepare_search(self, dim: int) -> None:
+        """As `SearchingStore.prepare_search`. Many transactions, if there are entries to copy."""
+        await prepare(self._links, self._sql, self._schema, self._search, dim)
+
+    async def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
+        """As `SearchingStore.similar`."""
+        steps: list[Step] = [
+            question(self._sql, self._search, partition, query, floor=floor, k=_bigint(k)) for query in queries
+        ]
+        if len(steps) == 1:
+            answers = [await self._links.one(*steps[0])]
+        else:
+            answers = await self._links.transact(steps, write=False) if steps else []
+        return [[rows.record_of(row) for row in answer] for answer in answers]
 
     async def close(self) -> None:
         await self._links.close()

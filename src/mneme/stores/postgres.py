@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from mneme.ports import StoreInfo
+from mneme.ports import Matrix, Record, StoreInfo
+from mneme.stores._postgres_search import SearchOptions
+from mneme.stores._postgres_search_schema import TYPES
 from mneme.stores._postgres_statements import Statements
 from mneme.stores._postgres_verbs import PostgresVerbs
 from mneme.stores._twin import BlockingTwin, finished
@@ -49,6 +51,12 @@ class PostgresStore(BlockingTwin):
         prepare_threshold: From which repetition on a statement is prepared on the server, where an exact read then
             takes half the time; `None` for never. Only without a pooler, or with one that knows prepared statements.
         max_size: How many connections at most.
+        search_type: When the server searches (`index_backend="store"`), what it keeps a copy of the vectors in,
+            pgvector's "halfvec" or "vector". It does not change similarities, which come from the float32 vectors. This
+            option and the next two take effect when a schema is prepared for searching, and are kept from then on.
+        search_m: Neighbours of each entry in the index for large partitions.
+        search_ef_construction: How many candidates an entry's neighbours are chosen from.
+        search_ef: How many candidates a search of the index weighs: more find more, and take longer.
 
     Raises:
         ImportError: psycopg or psycopg_pool is not installed.
@@ -67,6 +75,10 @@ class PostgresStore(BlockingTwin):
         statement_timeout: float = 30.0,
         prepare_threshold: int | None = None,
         max_size: int = 8,
+        search_type: Literal["halfvec", "vector"] = "halfvec",
+        search_m: int = 16,
+        search_ef_construction: int = 64,
+        search_ef: int = 100,
     ) -> None:
         super().__init__(
             PostgresVerbs(
@@ -75,6 +87,7 @@ class PostgresStore(BlockingTwin):
                     conninfo,
                     schema,
                     pool,
+                    _searching(search_type, search_m, search_ef_construction, search_ef),
                     connect_timeout=connect_timeout,
                     statement_timeout=statement_timeout,
                     prepare_threshold=prepare_threshold,
@@ -101,6 +114,14 @@ class PostgresStore(BlockingTwin):
         """As `MarkedStore.mark`."""
         finished(self._verbs.mark(text))
 
+    def prepare_search(self, dim: int) -> None:
+        """As `SearchingStore.prepare_search`, with pgvector; see docs/postgres.md."""
+        finished(self._verbs.prepare_search(dim))
+
+    def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
+        """As `SearchingStore.similar`."""
+        return finished(self._verbs.similar(partition, queries, floor=floor, k=k))
+
 
 class AsyncPostgresStore(PostgresVerbs):
     """A `PostgresStore` whose verbs are awaited: native asyncio, no threads. The promises are the same.
@@ -117,6 +138,10 @@ class AsyncPostgresStore(PostgresVerbs):
         statement_timeout: The same.
         prepare_threshold: The same.
         max_size: The same.
+        search_type: The same.
+        search_m: The same.
+        search_ef_construction: The same.
+        search_ef: The same.
 
     Raises:
         ImportError: psycopg or psycopg_pool is not installed.
@@ -133,6 +158,10 @@ class AsyncPostgresStore(PostgresVerbs):
         statement_timeout: float = 30.0,
         prepare_threshold: int | None = None,
         max_size: int = 8,
+        search_type: Literal["halfvec", "vector"] = "halfvec",
+        search_m: int = 16,
+        search_ef_construction: int = 64,
+        search_ef: int = 100,
     ) -> None:
         super().__init__(
             *_parts(
@@ -140,6 +169,7 @@ class AsyncPostgresStore(PostgresVerbs):
                 conninfo,
                 schema,
                 pool,
+                _searching(search_type, search_m, search_ef_construction, search_ef),
                 connect_timeout=connect_timeout,
                 statement_timeout=statement_timeout,
                 prepare_threshold=prepare_threshold,
@@ -158,12 +188,13 @@ def _parts(
     conninfo: str | None,
     schema: str,
     pool: Any,
+    search: SearchOptions,
     *,
     connect_timeout: float,
     statement_timeout: float,
     prepare_threshold: int | None,
     max_size: int,
-) -> tuple[str, Statements, Any]:
+) -> tuple[str, Statements, SearchOptions, Any]:
     """What `PostgresVerbs` is made from, with every option checked. Nothing is connected yet."""
     if (conninfo is None) == (pool is None):
         raise TypeError("pass exactly one of conninfo and pool=")
@@ -198,7 +229,7 @@ def _parts(
         where=f"{where}, schema {schema!r}",
     )
     driver = drivers.BlockingDriver() if blocking else drivers.AsyncioDriver()
-    return schema, Statements(connection.quoted(schema)), connection.Links(settings, driver)
+    return schema, Statements(connection.quoted(schema)), search, connection.Links(settings, driver)
 
 
 def _check_schema(schema: str) -> None:
@@ -212,8 +243,19 @@ def _check_schema(schema: str) -> None:
         raise ValueError(f"schema {schema!r} is not mneme's alone: choose another name")
 
 
-def _check_count(name: str, value: int, least: int) -> None:
+def _searching(kind: str, m: int, ef_construction: int, ef: int) -> SearchOptions:
+    if kind not in TYPES:
+        raise ValueError(f"search_type must be 'halfvec' or 'vector', not {kind!r}")
+    _check_count("search_m", m, 2, 100)
+    _check_count("search_ef_construction", ef_construction, 2 * m, 1000)
+    _check_count("search_ef", ef, 1, 1000)
+    return SearchOptions(kind, m, ef_construction, ef)
+
+
+def _check_count(name: str, value: int, least: int, most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, not {value!r}")

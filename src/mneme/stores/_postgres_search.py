@@ -1,0 +1,127 @@
+"""Searching in the server, with pgvector: what `prepare_search` does once for a schema, and what `similar` asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mneme.errors import EmbedderDimensionError, IndexBackendUnavailableError, SchemaMigrationError
+from mneme.ports import Vector
+from mneme.stores import _postgres_statements as sql
+from mneme.stores._postgres_search_schema import SEARCH_VERSION, TYPES, making
+
+if TYPE_CHECKING:
+    from mneme.stores._postgres_connection import Links, Run
+    from mneme.stores._postgres_drivers import Step
+
+__all__ = ["SearchOptions", "prepare", "question"]
+
+_EXTENSION = "vector"
+_OLDEST = (0, 8)
+"""The first that goes on looking when the entries of a partition are few among the nearest."""
+_CHUNK = 100  # entries copied in one transaction; each takes about two milliseconds, and writers wait
+
+
+class SearchOptions(NamedTuple):
+    """What the constructor was told about the search, checked already."""
+
+    kind: str
+    m: int
+    ef_construction: int
+    ef: int
+
+
+async def prepare(links: Links, statements: sql.Statements, schema: str, options: SearchOptions, dim: int) -> None:
+    """As `SearchingStore.prepare_search`. What is there stays as it was made, whatever the options say.
+
+    Whoever comes while it is being made or filled waits, or helps. Broken off, it goes on from where it was.
+    """
+    async with links.session(sql.BEGIN_WRITE) as run:
+        state = await _state(run, statements, schema)
+        if state is None:
+            await run(statements.lock, ())  # one at a time; no writer is under way from here on
+            state = await _state(run, statements, schema)
+        if state is None:
+            await _make(run, statements, schema, options, dim)
+            state = (SEARCH_VERSION, dim, False)
+    version, kept_dim, filled = state
+    if version > SEARCH_VERSION:
+        raise SchemaMigrationError(
+            f"the schema {schema!r} was prepared for searching by a newer mneme: upgrade mneme, or use another "
+            "index_backend"
+        )
+    if kept_dim != dim:
+        raise EmbedderDimensionError(
+            f"the schema {schema!r} is searched by vectors with {kept_dim} dimensions, not {dim}"
+        )
+    while not filled:
+        fill: list[Step] = [(statements.lock, ()), (statements.search_fill, (_CHUNK,))]
+        _, ((filled,),) = await links.transact(fill, write=True)
+
+
+def question(
+    statements: sql.Statements, options: SearchOptions, partition: bytes, query: Vector, *, floor: float, k: int
+) -> tuple[bytes, tuple[Any, ...]]:
+    """The statement that finds and reads the entries nearest to *query*, and its parameters."""
+    return statements.search_similar, (partition, query.tolist(), float(floor), k, options.ef)
+
+
+async def _state(run: Run, statements: sql.Statements, schema: str) -> tuple[int, int, bool] | None:
+    """Version, dimension, and whether every entry was copied; `None` where nothing has been prepared."""
+    ((there,),) = await run(statements.search_exists, (schema,))
+    if not there:
+        return None
+    ((version, dim, filled),) = await run(statements.search_state, ())
+    return version, dim, filled
+
+
+async def _make(run: Run, statements: sql.Statements, schema: str, options: SearchOptions, dim: int) -> None:
+    ((_, bound, _),) = await run(statements.state, ())
+    if bound != dim:
+        raise EmbedderDimensionError(
+            f"the schema {schema!r} holds vectors with {bound} dimensions, not {dim}"
+            if bound is not None
+            else f"the schema {schema!r} is bound to no embedder yet: open the store with one before it can search"
+        )
+    most, _ = TYPES[options.kind]
+    if dim > most:
+        other = "search_type='halfvec' takes 4000" if dim <= TYPES["halfvec"][0] else "use index_backend='auto'"
+        raise IndexBackendUnavailableError(
+            f"pgvector indexes {options.kind} of at most {most} dimensions, and these have {dim}: {other}"
+        )
+    where = await _extension(run)
+    for statement in making(where, kind=options.kind, dim=dim, m=options.m, ef_construction=options.ef_construction):
+        await run(statements.render(statement), ())
+
+
+async def _extension(run: Run) -> str:
+    """The quoted name of the schema that pgvector is in, which is installed in the database if it can be."""
+    import psycopg  # noqa: PLC0415 - not at the top: a store can be refused for lacking it
+
+    await run(b"SELECT pg_advisory_xact_lock(6143728905512206643)", ())  # two that create it at once would collide
+    ((version, available),) = await run(sql.EXTENSION, (_EXTENSION, _EXTENSION))
+    if version is None and available is None:
+        raise IndexBackendUnavailableError(
+            "the server has no pgvector: install it there (the package postgresql-NN-pgvector, or "
+            "https://github.com/pgvector/pgvector), 0.8 or newer, or use another index_backend"
+        )
+    if version is None:
+        version = available
+        _check_version(version)
+        try:
+            await run(b"CREATE EXTENSION vector WITH SCHEMA public", ())
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName) as error:
+            raise IndexBackendUnavailableError(
+                "this user cannot install pgvector in the database: let an administrator run CREATE EXTENSION vector "
+                f"there ({str(error).strip()})"
+            ) from error
+    _check_version(version)
+    ((where,),) = await run(sql.EXTENSION_SCHEMA, ())
+    return str(where)
+
+
+def _check_version(version: str) -> None:
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+        raise IndexBackendUnavailableError(
+            f"pgvector is of version {version} in this database, and 0.8 or newer is needed: install it on the server "
+            "and run ALTER EXTENSION vector UPDATE"
+        )
