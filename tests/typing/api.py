@@ -47,7 +47,7 @@ from mneme import (
 )
 from mneme.embedders import LocalEmbedder
 from mneme.indexes import ExactIndex
-from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, Vector
+from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, SearchingStore, Vector
 from mneme.testing import (
     AsyncTwin,
     FailingEmbedder,
@@ -117,6 +117,7 @@ stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.d
 on_a_network: Store = PostgresStore("postgresql:///", schema="cache", statement_timeout=1, max_size=2)
 on_a_loop: AsyncStore = AsyncPostgresStore("postgresql:///", prepare_threshold=5, connect_timeout=0.5)
 marked: MarkedStore = PostgresStore("postgresql:///")
+searching: SearchingStore = PostgresStore("postgresql:///", search_type="vector", search_ef=200)
 network_stores: list[Store] = [RedisStore("redis://localhost"), RedisStore(client=redis.Redis(), prefix="a", timeout=1)]
 awaited_stores: list[AsyncStore] = [
     AsyncRedisStore("redis://localhost", max_connections=3),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mneme.errors import EmbedderDimensionError, IndexBackendUnavailableError, SchemaMigrationError
+from mneme.errors import EmbedderDimensionError, IndexBackendUnavailableError, SchemaMigrationError, StoreBackendError
 from mneme.ports import Vector
 from mneme.stores import _postgres_statements as sql
-from mneme.stores._postgres_search_schema import SEARCH_VERSION, TYPES, making
+from mneme.stores._postgres_search_schema import SEARCH_VERSION, TYPES, indexing, making
 
 if TYPE_CHECKING:
     from mneme.stores._postgres_connection import Links, Run
@@ -18,7 +18,10 @@ __all__ = ["SearchOptions", "prepare", "question"]
 _EXTENSION = "vector"
 _OLDEST = (0, 8)
 """The first that goes on looking when the entries of a partition are few among the nearest."""
-_CHUNK = 100  # entries copied in one transaction; each takes about two milliseconds, and writers wait
+_CHUNK = 500
+"""So many entries are copied in one transaction, for which writers wait: a tenth of a second or two."""
+_COLLISIONS = ("40P01", "42P07", "42704")
+"""Two made the index at once: one was taken for a deadlock, or found it there already, or gone."""
 
 
 class SearchOptions(NamedTuple):
@@ -33,7 +36,8 @@ class SearchOptions(NamedTuple):
 async def prepare(links: Links, statements: sql.Statements, schema: str, options: SearchOptions, dim: int) -> None:
     """As `SearchingStore.prepare_search`. What is there stays as it was made, whatever the options say.
 
-    Whoever comes while it is being made or filled waits, or helps. Broken off, it goes on from where it was.
+    Whoever comes while it is being made or filled waits, or helps; while the index is made, which holds up no writer,
+    the others search without. Broken off, it goes on from where it was.
     """
     async with links.session(sql.BEGIN_WRITE) as run:
         state = await _state(run, statements, schema)
@@ -56,6 +60,26 @@ async def prepare(links: Links, statements: sql.Statements, schema: str, options
     while not filled:
         fill: list[Step] = [(statements.lock, ()), (statements.search_fill, (_CHUNK,))]
         _, ((filled,),) = await links.transact(fill, write=True)
+    for _ in range(3):
+        if await _indexed(links, statements, schema, options):
+            break
+
+
+async def _indexed(links: Links, statements: sql.Statements, schema: str, options: SearchOptions) -> bool:
+    """Make the index unless it is there, or somebody is at it; whether there is no more to do."""
+    ((valid, busy, kind, where),) = await links.one(statements.search_index, (schema,))
+    if valid or busy:
+        return True
+    index = indexing(where, "CONCURRENTLY", kind=kind, m=options.m, ef_construction=options.ef_construction)
+    try:
+        if valid is not None:  # what one left that was broken off
+            await links.one(statements.drop_search_index, bounded=False)
+        await links.one(statements.render(index), bounded=False)
+    except StoreBackendError as error:
+        if getattr(error.__cause__, "sqlstate", None) not in _COLLISIONS:
+            raise
+        return False
+    return True
 
 
 def question(
@@ -89,7 +113,11 @@ async def _make(run: Run, statements: sql.Statements, schema: str, options: Sear
             f"pgvector indexes {options.kind} of at most {most} dimensions, and these have {dim}: {other}"
         )
     where = await _extension(run)
-    for statement in making(where, kind=options.kind, dim=dim, m=options.m, ef_construction=options.ef_construction):
+    made = making(where, kind=options.kind, dim=dim)
+    ((empty,),) = await run(statements.no_vectors, ())
+    if empty:  # otherwise it is made faster, and without holding up writers, when they have been copied
+        made.append(indexing(where, "", kind=options.kind, m=options.m, ef_construction=options.ef_construction))
+    for statement in made:
         await run(statements.render(statement), ())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mneme.stores._postgres_functions import _COLUMNS, _RECORDS
 
-__all__ = ["SEARCH_VERSION", "TYPES", "making"]
+__all__ = ["SEARCH_VERSION", "TYPES", "indexing", "making"]
 
 SEARCH_VERSION = 1
 """Of all that is made here."""
@@ -60,14 +60,16 @@ _TABLES = (
     )""",
     # Within the row while a page can hold it: reading a partition in order of nothing is most of an exact search.
     "ALTER TABLE {s}.search_vectors ALTER COLUMN vector SET STORAGE {storage}",
-    """CREATE INDEX search_hnsw ON {s}.search_vectors USING hnsw (vector {v}.{type}_ip_ops)
-        WITH (m = {m}, ef_construction = {ef_construction})""",
     # How many of each partition; of all together under 0, which is no partition's id.
     """CREATE TABLE {s}.search_counts (
         partition_id bigint PRIMARY KEY,
         entries bigint NOT NULL
     ) WITH (fillfactor = 50)""",
 )
+
+_INDEX = """
+CREATE INDEX {how} search_hnsw ON {s}.search_vectors USING hnsw (vector {v}.{type}_ip_ops)
+WITH (m = {m}, ef_construction = {ef_construction})"""
 
 _COUNT = """
     INSERT INTO {s}.search_counts AS c (partition_id, entries)
@@ -128,8 +130,8 @@ END $mneme$"""  # noqa: S608 - constants
 
 # Reading a whole partition is exact, and costs some 40 times less for each entry than the index for each that it looks
 # at: at least `ef`, and more the smaller the partition's share. Where the index looked at as many as were worth it and
-# still found too few, the partition is read after all. The settings keep the planner from choosing otherwise; a sort
-# that cannot be avoided looks so dear then that it would be compiled.
+# still found too few, the partition is read after all; where there is no index yet, it is read either way. The settings
+# keep the planner from choosing otherwise; a sort that cannot be avoided looks so dear then that it would be compiled.
 _SIMILAR = f"""
 CREATE FUNCTION {{s}}.search_similar (a_digest bytea, a_query float8[], a_floor float8, a_k int8, an_ef int4) {_RECORDS}
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
@@ -175,21 +177,24 @@ BEGIN
 END $mneme$"""  # noqa: S608 - constants
 
 
-def making(extension_schema: str, *, kind: str, dim: int, m: int, ef_construction: int) -> list[str]:
-    """The statements that make all of it, in order, with `{s}` for the schema; *extension_schema* comes quoted."""
+def making(extension_schema: str, *, kind: str, dim: int) -> list[str]:
+    """The statements that make all but the index, in order, with `{s}` for the schema; *extension_schema* is quoted."""
     bytes_each = 8 + dim * (2 if kind == "halfvec" else 4)
     values = {
         "v": extension_schema,
         "type": kind,
         "dim": dim,
-        "m": m,
-        "ef_construction": ef_construction,
         "version": SEARCH_VERSION,
         "storage": "PLAIN" if bytes_each <= _LARGEST_ROW else "EXTERNAL",
         "slack": format(TYPES[kind][1], "f"),
     }
-    statements = [*_TABLES, _TYPED, _FOLLOW, _FILL, _SIMILAR, *_TRIGGERS]
-    return [_filled(statement, values) for statement in statements]
+    return [_filled(statement, values) for statement in (*_TABLES, _TYPED, _FOLLOW, _FILL, _SIMILAR, *_TRIGGERS)]
+
+
+def indexing(extension_schema: str, how: str, *, kind: str, m: int, ef_construction: int) -> str:
+    """The statement that makes the index; *how* is "" or "CONCURRENTLY"."""
+    values = {"v": extension_schema, "how": how, "type": kind, "m": m, "ef_construction": ef_construction}
+    return _filled(_INDEX, values)
 
 
 _LARGEST_ROW = 8000  # bytes; of a page of 8192

@@ -179,6 +179,18 @@ _EXISTS = """
 SELECT count(*) > 0 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = 'search'"""
 
+# Of the index: whether it can be used, or `NULL` where there is none; whether somebody is making it, or tidying up,
+# which takes the same lock; the type it is to be of, and the quoted name of the schema that pgvector is in.
+_SEARCH_INDEX = """
+SELECT (SELECT i.indisvalid FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = t.oid AND c.relname = 'search_hnsw'),
+    EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.relation = t.oid AND l.mode = 'ShareUpdateExclusiveLock'
+        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())),
+    (SELECT type FROM {s}.search), pg_catalog.quote_ident(v.nspname)
+FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+CROSS JOIN pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace v ON v.oid = e.extnamespace
+WHERE n.nspname = %s AND t.relname = 'search_vectors' AND e.extname = 'vector'"""
+
 # The version of an extension that is installed in the database, and of the one that could be.
 EXTENSION = b"""
 SELECT (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = %s),
@@ -218,6 +230,9 @@ class Statements:
         self.vacuum_search: bytes = self.render("VACUUM (ANALYZE) {s}.search_vectors, {s}.search_counts")
         self.search_exists: bytes = self.render(_EXISTS)
         self.search_state: bytes = self.render("SELECT version, dim, filled = 9223372036854775807 FROM {s}.search")
+        self.no_vectors: bytes = self.render("SELECT NOT EXISTS (SELECT FROM {s}.vectors)")
+        self.search_index: bytes = self.render(_SEARCH_INDEX)
+        self.drop_search_index: bytes = self.render("DROP INDEX CONCURRENTLY IF EXISTS {s}.search_hnsw")
         self.search_fill: bytes = self.render("SELECT {s}.search_fill(%s)")
         self.search_similar: bytes = self.render(
             "SELECT * FROM {s}.search_similar(%s, %b::float8[], %s::float8, %s::int8, %s::int4)"
