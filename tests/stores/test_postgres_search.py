@@ -434,11 +434,30 @@ def test_a_role_that_could_write_before_still_can(opened, address, schema):
         writer.delete(Selection(refs=[a_record(2).key]))
         assert nearest(store, a_record(1).partition, a_vector(1), a_vector(2), floor=0.9999) == [[1], []]
         other.execute("GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO writer")
-        writer.prepare_search(DIM)
+        other.execute("DROP INDEX {s}.search_hnsw")
+        writer.prepare_search(DIM)  # the index is its owner's to make
+        assert not usable(other)
         assert nearest(writer, a_record(1).partition, a_vector(1)) == [[1]]
         writer.close()
         other.execute("DROP OWNED BY writer")
         other.execute("DROP ROLE writer")
+
+
+def test_what_was_made_for_searching_can_be_removed_as_documented(opened, address, schema):
+    store = opened()
+    before = relations(address, schema)
+    store.prepare_search(DIM)
+    store.write([a_record(1)])
+    page = (Path(__file__).parents[2] / "docs" / "postgres.md").read_text(encoding="utf-8")
+    removal = page.split("To undo it")[1].split("```sql")[1].split("```")[0]
+    with beside(address, schema) as other:
+        other.execute(removal.replace("mneme.", "{s}."))
+        assert other.value("SELECT count(*) FROM pg_proc WHERE pronamespace = '{s}'::regnamespace") == 3
+    assert relations(address, schema) == before
+    store.write([a_record(2)])
+    assert store.check() == []
+    store.prepare_search(DIM)
+    assert nearest(store, a_record(1).partition, a_vector(1), a_vector(2), k=1) == [[1], [2]]
 
 
 def test_check_says_when_the_copy_is_not_what_it_should_be(opened, address, schema):
@@ -567,6 +586,27 @@ def test_a_search_is_one_statement_on_the_stores_own_connection(opened, monkeypa
     nearest(store, a_record(1).partition, a_vector(1))
     nearest(store, a_record(1).partition, a_vector(1), a_vector(2))
     assert runs == ["run", "run_all"]
+
+
+def test_a_semantic_answer_takes_two_round_trips(address, schema, monkeypatch):
+    store = PostgresStore(address, schema=schema)
+    with SemanticCache(store=store, embedder=HashEmbedder(), index_backend="store") as cache:
+        cache.put("How long is the warranty period?", "two years")
+        driver, runs = store._verbs._links._driver, []
+        run, run_all = driver.run, driver.run_all
+
+        async def counted(connection, step, prepare):
+            runs.append(step[0])
+            return await run(connection, step, prepare)
+
+        async def counted_all(connection, steps, prepare):
+            runs.append(steps[2][0])
+            return await run_all(connection, steps, prepare)
+
+        monkeypatch.setattr(driver, "run", counted)
+        monkeypatch.setattr(driver, "run_all", counted_all)
+        assert cache.get("How long is the warranty period, then?", similarity_threshold=0.5).layer == "semantic"
+        assert runs == [store._verbs._sql.read_key, store._verbs._sql.search_similar]
 
 
 def test_nothing_of_a_search_stays_in_the_session(address, schema):

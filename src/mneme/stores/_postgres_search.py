@@ -22,6 +22,7 @@ _CHUNK = 500
 """So many entries are copied in one transaction, for which writers wait: a tenth of a second or two."""
 _COLLISIONS = ("40P01", "42P07", "42704")
 """Two made the index at once: one was taken for a deadlock, or found it there already, or gone."""
+_NOT_THE_OWNER = "42501"
 
 
 class SearchOptions(NamedTuple):
@@ -76,9 +77,10 @@ async def _indexed(links: Links, statements: sql.Statements, schema: str, option
             await links.one(statements.drop_search_index, bounded=False)
         await links.one(statements.render(index), bounded=False)
     except StoreBackendError as error:
-        if getattr(error.__cause__, "sqlstate", None) not in _COLLISIONS:
+        state = getattr(error.__cause__, "sqlstate", None)
+        if state not in (*_COLLISIONS, _NOT_THE_OWNER):
             raise
-        return False
+        return state == _NOT_THE_OWNER  # who makes it when he is next to come
     return True
 
 
