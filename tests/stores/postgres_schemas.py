@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 
+import numpy as np
 import psycopg
 
 _numbers = itertools.count()
@@ -64,3 +65,32 @@ def wait_for(address, query, parameters=None, *, patience=60.0):
                 return
             pause.wait(0.01)
     raise TimeoutError(f"{query} was not true within {patience} s")
+
+
+ANY = -2.0
+"""A floor that every similarity reaches."""
+
+
+def relations(address, schema):
+    with beside(address, schema) as other:
+        return {
+            name
+            for (name,) in other.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", (schema,)
+            ).fetchall()
+        }
+
+
+def nearest(store, partition, *queries, floor=ANY, k=10):
+    """The ids of what is found, best first, as the cache would score it."""
+    found = store.similar(partition, np.stack(queries), floor=floor, k=k)
+    return [
+        [record.id for record in sorted(records, key=lambda r: -float(r.vector @ query))][:k]
+        for records, query in zip(found, queries, strict=True)
+    ]
+
+
+def usable(other):
+    """Whether the index is there and can be used."""
+    query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{s}.search_hnsw')"
+    return any(valid for (valid,) in other.execute(query).fetchall())

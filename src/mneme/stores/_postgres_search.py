@@ -77,7 +77,7 @@ async def _indexed(links: Links, statements: sql.Statements, schema: str, option
             await links.one(statements.drop_search_index, bounded=False)
         await links.one(statements.render(index), bounded=False)
     except StoreBackendError as error:
-        state = getattr(error.__cause__, "sqlstate", None)
+        state: str | None = getattr(error.__cause__, "sqlstate", None)
         if state not in (*_COLLISIONS, _NOT_THE_OWNER):
             raise
         return state == _NOT_THE_OWNER  # who makes it when he is next to come

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["PostgresVerbs"]
 
 _LARGEST = 2**63 - 1
+_MOST = 2**31  # records of a search: more than a table can hold of them
 _KNOWN_PLACES = 10_000
 """So many partitions are remembered to exist."""
 
@@ -191,7 +192,8 @@ class PostgresVerbs:
     async def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
         """As `SearchingStore.similar`."""
         steps: list[Step] = [
-            question(self._sql, self._search, partition, query, floor=floor, k=_bigint(k)) for query in queries
+            question(self._sql, self._search, partition, query, floor=floor, k=min(max(k, 1), _MOST))
+            for query in queries
         ]
         if len(steps) == 1:
             answers = [await self._links.one(*steps[0])]
