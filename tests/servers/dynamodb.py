@@ -9,6 +9,7 @@ from pathlib import Path
 # It ends with its parent, however that ends: by the kernel's word where there is such a thing, else by looking.
 SERVER = """
 import ctypes, logging, os, sys, threading, time
+from moto.dynamodb.models.dynamo_type import Item, LimitedSizeDict
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -28,6 +29,15 @@ else:
 
 class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections
+
+def copied(item, memo):
+    # moto copies the whole table for every transaction. Values are never changed in place by what the store asks for.
+    twin = Item.__new__(Item)
+    twin.hash_key, twin.range_key, twin.attrs = item.hash_key, item.range_key, LimitedSizeDict()
+    dict.update(twin.attrs, item.attrs)
+    return twin
+
+Item.__deepcopy__ = copied
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 moto = DomainDispatcherApplication(create_backend_app)
