@@ -132,6 +132,7 @@ END $mneme$"""  # noqa: S608 - constants
 # at: at least `ef`, and more the smaller the partition's share. Where the index looked at as many as were worth it and
 # still found too few, the partition is read after all; where there is no index yet, it is read either way. The settings
 # keep the planner from choosing otherwise; a sort that cannot be avoided looks so dear then that it would be compiled.
+# Some more than k are looked at, and answered if rounding may have put them in the wrong order.
 _SIMILAR = f"""
 CREATE FUNCTION {{s}}.search_similar (a_digest bytea, a_query float8[], a_floor float8, a_k int8, an_ef int4) {_RECORDS}
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off
@@ -165,7 +166,7 @@ BEGIN
     IF coalesce(cardinality(some_ids), 0) < least(a_limit, a_count) THEN
         SELECT array_agg(n.id), array_agg(n.distance) INTO some_ids, distances FROM (
             SELECT h.id, (h.vector OPERATOR({{v}}.<#>) a_vector) + 0 AS distance FROM {{s}}.search_vectors h
-            WHERE h.partition_id = a_partition ORDER BY distance LIMIT a_limit
+            WHERE h.partition_id = a_partition ORDER BY distance, h.id LIMIT a_k + 64
         ) n;
     END IF;
     SELECT d + 2 * {{slack}} INTO a_bound FROM unnest(distances) d ORDER BY d OFFSET a_k - 1 LIMIT 1;
