@@ -85,7 +85,7 @@ def nearest(store, partition, *queries, floor=ANY, k=10):
     """The ids of what is found, best first, as the cache would score it."""
     found = store.similar(partition, np.stack(queries), floor=floor, k=k)
     return [
-        [record.id for record in sorted(records, key=lambda r: -float(r.vector @ query))][:k]
+        [record.id for record in sorted(records, key=lambda r: -float(np.dot(r.vector.astype(float), query)))][:k]
         for records, query in zip(found, queries, strict=True)
     ]
 
