@@ -180,7 +180,7 @@ def test_what_cannot_be_shared_is_refused(open_cache, cache_path, options, messa
 
 
 def test_a_system_without_such_locks_refuses(share, monkeypatch):
-    monkeypatch.setattr(host_lock, "fcntl", None)
+    monkeypatch.setattr(host_lock, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="which this system lacks"):
         share()
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # asked for in `is_possible`
+from importlib.util import find_spec
 
 __all__ = ["HostLock", "is_possible"]
 
 
 def is_possible() -> bool:
     """Whether this system has such locks."""
-    return fcntl is not None
+    return find_spec("fcntl") is not None
 
 
 class HostLock:
@@ -34,6 +30,8 @@ class HostLock:
         Raises:
             OSError: The file cannot be made.
         """
+        import fcntl  # noqa: PLC0415 -- which Windows has not
+
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(self._path, flags, 0o600)
         try:
@@ -49,6 +47,8 @@ class HostLock:
 
     def release(self) -> None:
         """Give it back, if it is held."""
+        import fcntl  # noqa: PLC0415 -- as above
+
         held, self._held = self._held, None
         if held is not None:
             fcntl.flock(held, fcntl.LOCK_UN)  # or it would last as long as a child that was forked meanwhile

@@ -182,6 +182,6 @@ def _bytes_a_second() -> float:
     taken = []
     for _ in range(5):
         began = perf_counter()
-        matrix @ matrix[0]
+        np.matmul(matrix, matrix[0])
         taken.append(perf_counter() - began)
     return matrix.nbytes / min(taken)
