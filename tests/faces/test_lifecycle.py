@@ -65,7 +65,7 @@ REFUSED = {
     "index path": ({"index_options": {"path": 5}}, TypeError, "'path' must be a path, or None not to save it, not int"),
     "dtype": ({"vector_dtype": "int4"}, QuantizationError, "'int4' is unknown; use one of float32, float16, int8"),
     "dtype list": ({"vector_dtype": ["int8"]}, QuantizationError, "use one of float32"),
-    "processes": ({"multi_process_mode": "mmap-shared"}, ValueError, "'single'.*'mmap-shared'"),
+    "processes": ({"multi_process_mode": "shared"}, ValueError, "'single'.*'mmap-shared', got 'shared'"),
     "stale check": ({"stale_check_interval": -1}, ValueError, "stale_check_interval.*-1"),
     "stale check text": ({"stale_check_interval": "1"}, TypeError, "stale_check_interval must be a number.*str"),
     "hot": ({"hot_bytes": -1}, ValueError, "hot_bytes must be at least 0, got -1"),
