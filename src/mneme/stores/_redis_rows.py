@@ -31,6 +31,7 @@ __all__ = [
     "sortable",
     "summary_of",
     "time_of",
+    "vector_bytes",
     "vector_of",
     "vectors_of",
     "wrong_shape",
@@ -107,7 +108,7 @@ def encoded(record: Record) -> tuple[bytes, bytes, bytes]:
     )
     expires = math.nan if record.expires_at is None else record.expires_at
     body = b"".join((_BODY.pack(expires, record.compute_seconds, *map(len, texts)), *texts, record.payload))
-    vector = b"" if record.vector is None else np.asarray(record.vector, dtype=_STORED).tobytes()
+    vector = b"" if record.vector is None else vector_bytes(record.vector)
     return head, body, vector
 
 
@@ -144,6 +145,10 @@ def record_of(head: bytes, body: bytes, vector: bytes | None = None) -> Record:
         raise CorruptCacheError(
             f"the store is damaged: an entry cannot be read ({error}); `check` says which"
         ) from None
+
+
+def vector_bytes(vector: Vector) -> bytes:
+    return np.asarray(vector, dtype=_STORED).tobytes()
 
 
 def vector_of(blob: bytes) -> Vector:

@@ -9,11 +9,13 @@ import hashlib
 
 from mneme.stores._redis_changes import DELETE, MARK, RECORD, WRITE
 from mneme.stores._redis_lua import KEYS, READ_KEYS, READING, SELECTING
+from mneme.stores._redis_search import DOCUMENTS, PREPARE, SEARCHED_VERSION, SIMILAR
 from mneme.stores._redis_wire import packed
 
 __all__ = ["SCHEMA_VERSION", "Script", "Scripts", "key_of"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = SEARCHED_VERSION
+"""The latest that is understood. Data that were not prepared for searching have the first."""
 
 # ARGV: birth if there is to be one, fingerprint and dim or empty, version that is understood, birth of the data that
 # were open before or empty, highest sequence number that was heard of.
@@ -63,7 +65,7 @@ if found[1] == 'hash' then
     end
 else
     local seq = ARGV[5] == '' and '0' or string.format('%.0f', known + 1)
-    redis.call('HSET', meta, 'what', 'mneme', 'version', ARGV[4], 'birth', ARGV[1], 'seq', seq, 'forgotten', seq, 'run',
+    redis.call('HSET', meta, 'what', 'mneme', 'version', '1', 'birth', ARGV[1], 'seq', seq, 'forgotten', seq, 'run',
         run)
 end
 if ARGV[2] ~= '' and redis.call('HGET', meta, 'fingerprint') ~= ARGV[2] then
@@ -219,8 +221,9 @@ return reply
 _CHECK_ENTRIES = (
     READING
     + SELECTING
+    + DOCUMENTS
     + """
-local reply = {}
+local reply, complete = {}, searched and call('HEXISTS', META, 'searched') == 0
 local ids = call('ZRANGEBYLEX', IDS, '(' .. ARGV[2], '+', 'LIMIT', 0, ARGV[3])
 for n = 1, #ids do
     local id = ids[n]
@@ -242,12 +245,19 @@ for n = 1, #ids do
         if sub(head, 1, 8) ~= id then expect(REWRITTEN, sub(head, 1, 8) .. id) end
         for first = 106, #head, 16 do expect(TAGS, sub(head, first, first + 15) .. id) end
         if call('HEXISTS', NAMESPACES, namespace) == 0 then missing[#missing + 1] = 'namespaces' end
+        local vector = call('HGET', VECTORS, id)
+        if complete then
+            local held = call('HMGET', document(id), 'p', 'v')
+            if held[1] ~= (vector and hex(sub(head, 57, 72))) or held[2] ~= vector then
+                missing[#missing + 1] = 'search'
+            end
+        end
         local size, kept = body and #body or 0, body
         if size >= 48 then
             local _, _, _, a, b, c, d, e, f = number('>I8ddI4I4I4I4I4I4', body)
             kept = sub(body, 1, 48 + a + b + c + d + e + f)
         end
-        reply[n] = {id, head, kept, size, call('HGET', VECTORS, id), missing}
+        reply[n] = {id, head, kept, size, vector, missing}
     end
 end
 return reply
@@ -311,8 +321,10 @@ class Scripts:
         self.totals = Script(_TOTALS, every)
         self.check_entries = Script(_CHECK_ENTRIES, every)
         self.check_deletions = Script(_CHECK_DELETIONS, every)
+        self.similar = Script(SIMILAR, every)
         self.marked = Script(_MARKED, every[:1])
         self.write = Script(WRITE, changing)
         self.delete = Script(DELETE, changing)
         self.record = Script(RECORD, changing)
         self.mark = Script(MARK, changing)
+        self.prepare = Script(PREPARE, changing)

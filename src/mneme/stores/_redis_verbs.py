@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from mneme.errors import CacheClosedError, EmbedderMismatchError, StoreBackendError
+from mneme.errors import CacheClosedError, EmbedderDimensionError, EmbedderMismatchError, StoreBackendError
 from mneme.ports import (
     HISTORY,
     Change,
+    Matrix,
     NamespaceSummary,
     Record,
     Ref,
@@ -24,7 +25,8 @@ from mneme.ports import (
 from mneme.stores import _redis_rows as rows
 from mneme.stores._redis_check import inconsistencies
 from mneme.stores._redis_connection import Link, exchange
-from mneme.stores._redis_errors import AnewError, ForgottenError
+from mneme.stores._redis_errors import AnewError, ForgottenError, UnpreparedError
+from mneme.stores._redis_search import CHUNK, EXACT, SearchOptions, furthest
 from mneme.stores._redis_selection import of_limit, of_refs, selection_words
 from mneme.stores._redis_statements import SCHEMA_VERSION, Scripts
 
@@ -40,8 +42,9 @@ _BEGINNINGS = 4
 class RedisVerbs:
     """An `AsyncStore` over *link*."""
 
-    def __init__(self, link: Link, prefix: str) -> None:
+    def __init__(self, link: Link, prefix: str, search: SearchOptions) -> None:
         self._link = link
+        self._search = search
         self._prefix = prefix
         self._state: bool | None = None  # None before `open`, then whether it is open
         self._fingerprint: str | None = None
@@ -175,6 +178,34 @@ class RedisVerbs:
         if changes:
             self._seq = max(self._seq, changes[-1].seq)
         return changes
+
+    async def prepare_search(self, dim: int) -> None:
+        self._require_open()
+        if dim != self._dim:
+            raise EmbedderDimensionError(
+                f"{self._link.where} holds "
+                + ("no vectors: open it with a fingerprint and a dim" if self._dim is None else f"dim {self._dim}")
+                + f", and cannot be searched for dim {dim}"
+            )
+        words = [self._search.words(dim), b"%d" % SCHEMA_VERSION, secrets.token_bytes(16), b"%d" % CHUNK]
+        finished = 0
+        while not finished:
+            self._birth, finished = await self._change("prepare", words)
+
+    async def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
+        self._require_open()
+        if len(partition) != 16 or k < 1 or not len(queries):
+            return [[] for _ in queries]
+        if queries.shape[1:] != (self._dim,):
+            raise rows.wrong_shape(queries[0], self._dim)
+        words = [partition, of_limit(k), b"%d" % self._search.ef, b"%d" % EXACT, furthest(floor)]
+        words += map(rows.vector_bytes, queries)
+        try:
+            answer = await self._ask("similar", words)
+        except UnpreparedError:  # the data began anew, or the index was removed
+            await self.prepare_search(queries.shape[1])
+            answer = await self._ask("similar", words)
+        return [[rows.record_of(*row) for row in found] for found in answer]
 
     async def summary(self) -> list[NamespaceSummary]:
         return rows.summary_of(await self._ask("summary", []))

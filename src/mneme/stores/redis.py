@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import typing
 
+from mneme.ports import Matrix, Record
 from mneme.stores._redis_connection import AsyncLink, BlockingLink
 from mneme.stores._redis_pools import async_pools, blocking_pools
+from mneme.stores._redis_search import KINDS, SearchOptions
 from mneme.stores._redis_statements import key_of
 from mneme.stores._redis_verbs import RedisVerbs
 from mneme.stores._twin import BlockingTwin, finished
@@ -39,6 +41,12 @@ class RedisStore(BlockingTwin):
         prefix: What tells apart the stores on one server. No braces: all keys share the hash tag `{prefix}`.
         timeout: Seconds to wait for a free connection, to connect, and for an answer.
         max_connections: How many connections there may be, with *url*.
+        search_type: When the server searches (`index_backend="store"`), which index it keeps: "hnsw", a graph, or
+            "flat", which compares all vectors. This option and the next two take effect when a store is prepared for
+            searching, and are kept from then on.
+        search_m: Neighbours of each entry in the graph.
+        search_ef_construction: How many candidates an entry's neighbours are chosen from.
+        search_ef: How many candidates a search of the graph weighs: more find more, and take longer.
 
     Raises:
         ImportError: The extra is not installed.
@@ -52,17 +60,28 @@ class RedisStore(BlockingTwin):
         prefix: str = "mneme",
         timeout: float = 5.0,
         max_connections: int = 16,
+        search_type: typing.Literal["hnsw", "flat"] = "hnsw",
+        search_m: int = 16,
+        search_ef_construction: int = 100,
+        search_ef: int = 100,
     ) -> None:
         check_options(url, client, prefix, timeout, max_connections)
+        search = searching(search_type, search_m, search_ef_construction, search_ef)
         pools, where = blocking_pools(url, client, key_of(prefix), timeout=timeout, connections=max_connections)
-        self._marking = RedisVerbs(BlockingLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix)
-        super().__init__(self._marking)
+        self._own = RedisVerbs(BlockingLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix, search)
+        super().__init__(self._own)
 
     def marked(self) -> str | None:
-        return finished(self._marking.marked())
+        return finished(self._own.marked())
 
     def mark(self, text: str) -> None:
-        finished(self._marking.mark(text))
+        finished(self._own.mark(text))
+
+    def prepare_search(self, dim: int) -> None:
+        finished(self._own.prepare_search(dim))
+
+    def similar(self, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[list[Record]]:
+        return finished(self._own.similar(partition, queries, floor=floor, k=k))
 
 
 class AsyncRedisStore(RedisVerbs):
@@ -81,10 +100,15 @@ class AsyncRedisStore(RedisVerbs):
         prefix: str = "mneme",
         timeout: float = 5.0,
         max_connections: int = 16,
+        search_type: typing.Literal["hnsw", "flat"] = "hnsw",
+        search_m: int = 16,
+        search_ef_construction: int = 100,
+        search_ef: int = 100,
     ) -> None:
         check_options(url, client, prefix, timeout, max_connections)
+        search = searching(search_type, search_m, search_ef_construction, search_ef)
         pools, where = async_pools(url, client, key_of(prefix), timeout=timeout, connections=max_connections)
-        super().__init__(AsyncLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix)
+        super().__init__(AsyncLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix, search)
 
 
 def check_options(url: object, client: object, prefix: object, timeout: object, max_connections: object) -> None:
@@ -100,7 +124,22 @@ def check_options(url: object, client: object, prefix: object, timeout: object, 
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if not 0 < timeout <= 86_400:
         raise ValueError(f"timeout must be above 0 and at most 86400 seconds, not {timeout!r}")
-    if isinstance(max_connections, bool) or not isinstance(max_connections, int):
-        raise TypeError(f"max_connections must be an int, not {type(max_connections).__name__}")
-    if max_connections < 1:
-        raise ValueError(f"max_connections must be at least 1, not {max_connections!r}")
+    check_count("max_connections", max_connections, 1)
+
+
+def searching(kind: str, m: int, ef_construction: int, ef: int) -> SearchOptions:
+    if kind not in KINDS:
+        raise ValueError(f"search_type must be 'hnsw' or 'flat', not {kind!r}")
+    check_count("search_m", m, 2, 512)
+    check_count("search_ef_construction", ef_construction, 1, 4096)
+    check_count("search_ef", ef, 1, 4096)
+    return SearchOptions(kind, m, ef_construction, ef)
+
+
+def check_count(name: str, value: object, least: int, most: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, not {value!r}")
