@@ -358,7 +358,7 @@ def everything(raw, prefix):
         (lambda raw, tag: raw.hset(tag + "meta", "a", "b"), CorruptCacheError),
         (lambda raw, tag: raw.hset(tag + "meta", mapping={"what": "mneme", "version": "1"}), CorruptCacheError),
         (lambda raw, tag: raw.hset(tag + "meta", mapping={"what": "mneme", "version": "x"}), CorruptCacheError),
-        (lambda raw, tag: raw.hset(tag + "meta", mapping={"what": "mneme", "version": "2"}), SchemaMigrationError),
+        (lambda raw, tag: raw.hset(tag + "meta", mapping={"what": "mneme", "version": "3"}), SchemaMigrationError),
         (lambda raw, tag: raw.hset(tag + "bodies", "a", "b"), CorruptCacheError),
         (lambda raw, tag: raw.lpush(tag + "tags", "a"), CorruptCacheError),
     ],
