@@ -79,7 +79,8 @@ end
 # ARGV: what the index is to be if there is none yet, schema version, birth that the data get then, how many entries are
 # looked at in this call. The birth of the data, and 1 if all of them have their documents.
 #
-# Another birth, because only that makes an older mneme that is open look at the schema version again.
+# Another birth, because only that makes an older mneme that is open look at the schema version again. The one before is
+# kept, so that others know that these are the same data.
 PREPARE = (
     CHANGING
     + SELECTING
@@ -98,7 +99,7 @@ if not searched or info.err then
     call('HSET', META, 'searched', string.rep('\\0', 8))
     if not searched then
         birth = ARGV[5]
-        call('HSET', META, 'search', ARGV[3], 'version', ARGV[4], 'birth', birth)
+        call('HSET', META, 'search', ARGV[3], 'version', ARGV[4], 'birth', birth, 'earlier', ARGV[1])
     end
 end
 local from, limit = call('HGET', META, 'searched'), tonumber(ARGV[6])

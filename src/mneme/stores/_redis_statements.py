@@ -43,7 +43,7 @@ for n = 1, #KEYS do
 end
 local meta, known = KEYS[1], tonumber(ARGV[6])
 if found[1] == 'hash' then
-    local held = redis.call('HMGET', meta, 'what', 'version', 'birth', 'seq', 'forgotten', 'run')
+    local held = redis.call('HMGET', meta, 'what', 'version', 'birth', 'seq', 'forgotten', 'run', 'earlier')
     if held[1] ~= 'mneme' or not tonumber(held[2]) then
         return redis.error_reply('MNEMEFOREIGN ' .. meta .. ' is something else')
     end
@@ -55,12 +55,13 @@ if found[1] == 'hash' then
     if ARGV[2] ~= '' and bound[1] and (bound[1] ~= ARGV[2] or bound[2] ~= ARGV[3]) then
         return {'other', bound[1], bound[2]}
     end
-    local birth, seq = held[3], tonumber(held[4])
+    local birth, seq, earlier = held[3], tonumber(held[4]), held[7]
     if run ~= '' and held[6] ~= run then
-        birth = ARGV[1]
+        birth, earlier = ARGV[1], false
         redis.call('HSET', meta, 'birth', birth, 'run', run)
+        redis.call('HDEL', meta, 'earlier')
     end
-    if ARGV[5] ~= '' and ARGV[5] ~= birth then
+    if ARGV[5] ~= '' and ARGV[5] ~= birth and ARGV[5] ~= earlier then
         redis.call('HSET', meta, 'seq', string.format('%.0f', math.max(seq, known) + 1))
     end
 else
@@ -71,7 +72,7 @@ end
 if ARGV[2] ~= '' and redis.call('HGET', meta, 'fingerprint') ~= ARGV[2] then
     redis.call('HSET', meta, 'fingerprint', ARGV[2], 'dim', ARGV[3])
 end
-return redis.call('HMGET', meta, 'birth', 'fingerprint', 'dim', 'version', 'seq')
+return redis.call('HMGET', meta, 'birth', 'fingerprint', 'dim', 'version', 'seq', 'earlier')
 """
 
 # ARGV[2] is the key.

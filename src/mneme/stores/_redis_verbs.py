@@ -256,8 +256,8 @@ class RedisVerbs:
                 f"{self._link.where} holds vectors of {answer[1].decode()!r} (dim {int(answer[2])}), "
                 f"not of {fingerprint!r} (dim {dim}): use the same embedder, embed it anew, or choose another prefix"
             )
-        birth, held, held_dim, version, seq = answer
-        if self._birth not in {b"", birth}:
+        birth, held, held_dim, version, seq, earlier = answer
+        if self._birth not in {b"", birth, earlier}:
             self._before, self._warned = max(self._seq, 1), False
         self._birth = birth
         self._fingerprint = None if held is None else held.decode()
