@@ -103,7 +103,7 @@ def settings_for(script: str, server_of: Callable[[str], str]) -> dict[str, str]
 
     A script that needs another server than DynamoDB reads its address from MNEME_<NAME>_SERVER.
     """
-    servers = re.findall(r"\bMNEME_([A-Z]+)_SERVER\b", script)
+    servers = re.findall(r"\bMNEME_([A-Z_]+)_SERVER\b", script)
     settings = {f"MNEME_{server}_SERVER": server_of(server.lower()) for server in servers}
     if "DynamoDBStore(" in script:
         settings |= {
