@@ -7,7 +7,7 @@ import pytest
 from mneme.ports import Counters, Selection, Usage
 from mneme.stores import MemoryStore
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, a_vector
-from stores.redis_servers import a_prefix, opened
+from stores.redis_servers import a_prefix, connected, opened
 
 NAMESPACES = ["main", "other", "", "a\0b", "\u00e9"]
 SCOPES = ["", "s", "t"]
@@ -82,15 +82,25 @@ def step(draw, highest):
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_it_does_what_the_reference_does(server_of, seed):
+@pytest.mark.parametrize("server", ["redis", "redis_search"])
+def test_it_does_what_the_reference_does(server_of, server, seed):
+    """On a server that searches too, where searching is prepared at some time."""
     draw = random.Random(seed)
+    url, prefix = server_of(server), a_prefix()
+    prepared_at = seed * 3 if server == "redis_search" else None
     reference = MemoryStore()
     reference.open(FINGERPRINT, DIM)
-    with opened(server_of("redis"), prefix=a_prefix()) as store:
+    with opened(url, prefix=prefix) as store:
         for number in range(80):
+            if number == prepared_at:
+                store.prepare_search(DIM)
             verb = step(draw, reference.open(None, None).seq)
             assert verb(store) == verb(reference), number
-        assert store.open(None, None) == reference.open(None, None)
+        assert store.open(None, None).seq == reference.open(None, None).seq
         assert plain(store.scan(Selection(), vectors=True)) == plain(reference.scan(Selection(), vectors=True))
         assert store.check() == []
+        if prepared_at is not None:
+            with connected(url) as raw:
+                described = sum(1 for _ in raw.scan_iter(f"{{{prefix}}}:search:*", count=1000))
+            assert described == len(store.vectors().ids)
     reference.close()

@@ -193,6 +193,24 @@ def test_a_server_without_the_engine_says_so_and_the_store_goes_on(server_of, pr
         SemanticCache(store=RedisStore(url, prefix=prefix + "c"), embedder=HashEmbedder(), index_backend="store")
 
 
+def test_prepared_data_on_a_server_that_lost_the_engine_are_written_as_ever(server_of, prefix):
+    url = server_of("redis")
+    with connected(url) as raw, opened(url, prefix=prefix) as store:
+        raw.hset(f"{{{prefix}}}:meta", mapping={"search": f"HNSW {DIM} 16 100", "version": "2"})
+        store.write([a_record(1), a_record(2), a_record(3)])
+        store.write([a_record(1, vector=None), a_record(2, vector=a_vector(9))])
+        store.delete(Selection(refs=[a_record(3).key]))
+        assert raw.hget(f"{{{prefix}}}:search:2", "v") == a_vector(9).tobytes()
+        assert list(raw.scan_iter(f"{{{prefix}}}:search:*")) == [f"{{{prefix}}}:search:2".encode()]
+        assert store.check() == []
+        with pytest.raises(IndexBackendUnavailableError):
+            nearest(store, a_vector(9))
+        store.delete(Selection())
+        assert list(raw.scan_iter(f"{{{prefix}}}:search*")) == []
+        store.write([a_record(4)])
+        assert store.check() == []
+
+
 def test_the_engine_serves_the_first_database_alone(url, prefix):
     with (
         opened(url[:-1] + "1", prefix=prefix) as store,
@@ -218,15 +236,21 @@ def test_a_cluster_is_refused(tmp_path):
 
 
 def test_a_user_needs_a_few_commands_more(url, raw):
-    prefix = "searched"
+    prefix = "permitted"
     allowed = ["+@read", "+@write", "+@scripting", "+info", "-keys", "-flushall", "-flushdb"]
     try:
-        raw.execute_command("ACL", "SETUSER", "searcher", "on", ">word", "~{searched}:*", "resetchannels", *allowed)
+        raw.execute_command("ACL", "SETUSER", "searcher", "on", ">word", "~{permitted}:*", "resetchannels", *allowed)
         with opened(url.replace("//", "//searcher:word@"), prefix=prefix) as store:
             commands = ("ft.create", "ft.info", "ft.search", "ft.dropindex")
             raw.execute_command("ACL", "SETUSER", "searcher", *["-" + command for command in commands])
             with pytest.raises(IndexBackendUnavailableError, match=r"commands FT\.\*"):
                 store.prepare_search(DIM)
+            raw.execute_command("ACL", "SETUSER", "searcher", "+ft.create", "+ft.info", "+ft.dropindex")
+            with pytest.raises(IndexBackendUnavailableError, match=r"commands FT\.\*"):
+                store.prepare_search(DIM)
+            assert f"{{{prefix}}}:search".encode() not in raw.execute_command("FT._LIST")
+            assert store.open(None, None).schema_version == 1
+            raw.execute_command("ACL", "SETUSER", "searcher", "-ft.create", "-ft.info", "-ft.dropindex")
             with opened(url, prefix=prefix) as other:
                 other.prepare_search(DIM)
                 store.write([a_record(1), a_record(2)])

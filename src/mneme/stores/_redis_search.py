@@ -73,8 +73,15 @@ local function make_index(what)
     return redis.pcall('FT.CREATE', SEARCH, 'ON', 'HASH', 'PREFIX', 1, SEARCH .. ':', 'SKIPINITIALSCAN', 'SCHEMA', 'p',
         'TAG', 'v', 'VECTOR', kind, #how, unpack(how))
 end
+local function search(partition, k, how, vector)
+    local query = '@p:{' .. hex(partition) .. '}=>[KNN ' .. k .. ' @v $q ' .. how .. 'AS d]'
+    -- The engine would break off after half a second, and say nothing of it: hence the time-out.
+    return redis.pcall('FT.SEARCH', SEARCH, query, 'PARAMS', 2, 'q', vector, 'RETURN', 1, 'd', 'LIMIT', 0, k,
+        'TIMEOUT', 0, 'DIALECT', 2)
+end
+local function by_graph(candidates) return 'HYBRID_POLICY BATCHES EF_RUNTIME ' .. candidates .. ' ' end
 """
-"""How the scripts make documents and remove them. It follows on `READING`."""
+"""How the scripts make documents, remove them and search them. It follows on `READING`."""
 
 # ARGV: what the index is to be if there is none yet, schema version, birth that the data get then, how many entries are
 # looked at in this call. The birth of the data, and 1 if all of them have their documents.
@@ -96,6 +103,13 @@ if not searched or info.err then
     if not info.err then redis.pcall('FT.DROPINDEX', SEARCH) end  -- it was left by data that are gone
     local made = make_index(searched or ARGV[3])
     if made.err then return redis.error_reply('MNEMENOSEARCH ' .. made.err) end
+    -- Another engine may understand the one and not the other, or not let a script do it.
+    local kind, dim = string.match(searched or ARGV[3], '^(%u+) (%d+)')
+    local tried = search(string.rep('0', 16), 1, kind == 'HNSW' and by_graph(10) or '', string.rep('\\0', 4 * dim))
+    if tried.err then
+        redis.pcall('FT.DROPINDEX', SEARCH)
+        return redis.error_reply('MNEMENOSEARCH ' .. tried.err)
+    end
     call('HSET', META, 'searched', string.rep('\\0', 8))
     if not searched then
         birth = ARGV[5]
@@ -144,14 +158,11 @@ if sub(searched, 1, 4) == 'HNSW' then
     if size <= exact or size <= 5 * weighed then
         how = 'HYBRID_POLICY ADHOC_BF '
     else
-        how = 'HYBRID_POLICY BATCHES EF_RUNTIME ' .. weighed .. ' '
+        how = by_graph(weighed)
     end
 end
-local query = '@p:{' .. hex(partition) .. '}=>[KNN ' .. k .. ' @v $q ' .. how .. 'AS d]'
 for n = 7, #ARGV do
-    -- The engine would break off after half a second, and say nothing of it: hence the time-out.
-    local found = redis.pcall('FT.SEARCH', SEARCH, query, 'PARAMS', 2, 'q', ARGV[n], 'RETURN', 1, 'd', 'LIMIT', 0, k,
-        'TIMEOUT', 0, 'DIALECT', 2)
+    local found = search(partition, k, how, ARGV[n])
     if found.err then return redis.error_reply('MNEMEUNPREPARED ' .. found.err) end
     local near = {}
     for m = 2, #found, 2 do
