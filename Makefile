@@ -64,8 +64,8 @@ $(VENV)/.stamp-model: $(VENV)/.stamp-package
 demo: $(VENV)/.stamp-model ## see it work on real input: a real model, a real file, under three minutes
 	@$(BIN)/mneme demo
 
-test: $(VENV)/.stamp-test ## run the test suite
-	@$(PYTEST)
+test: $(VENV)/.stamp-test ## run the test suite, on all cores
+	@$(PYTEST) -n auto --maxprocesses=4 --dist worksteal
 
 servers: $(VENV)/.stamp-test ## start the servers that the tests use, and say their addresses
 	@PYTHONPATH=tests $(BIN)/python -m servers

@@ -47,7 +47,8 @@ def mneme(capsys):
 @pytest.fixture
 def environment(tmp_path) -> dict[str, str]:
     """For a process that finds the package where this one did, and leaves its temporary files in `tmp_path`."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    ours = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"}  # of the terminal that the tests are watched on
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | {
         "PYTHONPATH": str(Path(package.__file__).parents[1]),
         "PYTHONIOENCODING": "utf-8",
