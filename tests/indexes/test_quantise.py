@@ -58,11 +58,11 @@ def test_a_row_of_zeros_has_no_error_to_speak_of():
     assert np.isfinite(scales).all()
 
 
-def test_every_finite_float16_is_widened_exactly():
+def test_every_finite_float16_iswidened_exactly():
     numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
     numbers = numbers[np.isfinite(numbers)]
     out = np.empty((1, len(numbers)), np.float32)
-    _quantise._widen(numbers[None, :], out)
+    _quantise.widen(numbers[None, :], out)
     np.testing.assert_array_equal(out[0], numbers.astype(np.float32))
     np.testing.assert_array_equal(np.signbit(out[0]), np.signbit(numbers))
 

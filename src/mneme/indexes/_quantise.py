@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mneme.errors import QuantizationError
 from mneme.ports import Matrix, Vector, VectorDType
 
-__all__ = ["Columns", "checked_dtype", "decode", "encode", "estimate", "rows_per_block"]
+__all__ = ["Columns", "checked_dtype", "decode", "encode", "estimate", "rows_per_block", "widen"]
 
 Columns: TypeAlias = tuple[npt.NDArray[Any], ...]
 """Arrays of equal length: the rows; for float16 and int8 also their errors (float32); for int8 also their scales."""
@@ -61,7 +61,7 @@ def decode(columns: Columns) -> Matrix:
     if rows.dtype == np.float32:
         return rows
     widened = np.empty(rows.shape, np.float32)
-    _widen(rows, widened)
+    widen(rows, widened)
     if rows.dtype == np.int8:
         widened *= columns[2][:, None]
     return widened
@@ -86,14 +86,15 @@ def estimate(columns: Columns, queries: Matrix, *, spread: bool = True) -> npt.N
     for start in range(0, count, step):
         block = rows[start : start + step]
         widened = scratch[: len(block)]
-        _widen(block, widened)
+        widen(block, widened)
         found[:, start : start + step] = _products(widened, queries)
     if rows.dtype == np.int8:
         found *= columns[2]
     return found
 
 
-def _widen(rows: npt.NDArray[Any], out: Matrix) -> None:
+def widen(rows: npt.NDArray[Any], out: Matrix) -> None:
+    """Put float16 or int8 rows into *out*, as float32 and not yet times their scales."""
     if rows.dtype == np.int8:
         np.copyto(out, rows)
         return

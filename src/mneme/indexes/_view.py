@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mneme.indexes._basis import Basis
 from mneme.indexes._fast import Coded, coding_error, multiply
 from mneme.indexes._piece import Piece, Positions
-from mneme.indexes._quantise import estimate
+from mneme.indexes._quantise import decode, estimate, widen
 from mneme.ports import Matrix, Vector
 
 __all__ = ["View"]
@@ -155,7 +155,7 @@ class View:
             if held.dtype == np.int8:
                 np.multiply(multiply(held.take(at, axis=0), coded), piece.columns[2][at], out=found[part])
             else:
-                found[part] = held.take(at, axis=0).astype(np.float32, copy=False) @ query
+                found[part] = decode((held.take(at, axis=0),)) @ query
         return found
 
     def _estimate(self, positions: Positions, query: Vector, found: Vector) -> None:
@@ -166,7 +166,7 @@ class View:
             if held.dtype == np.float32:
                 held.take(at, axis=0, out=rows[part], mode="clip")  # which spares a copy; all are in the piece
             else:
-                rows[part] = held.take(at, axis=0)
+                widen(held.take(at, axis=0), rows[part])
             if held.dtype == np.int8:
                 scales = np.ones(len(positions), np.float32) if scales is None else scales
                 scales[part] = piece.columns[2][at]
