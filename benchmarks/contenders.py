@@ -73,6 +73,9 @@ class Mneme(Engine):
         for start in range(self.index.size(), len(matrix), _BLOCK):
             ids = range(start, min(start + _BLOCK, len(matrix)))
             self.index.add(ids, [_PARTITION] * len(ids), matrix[start : start + _BLOCK])
+        if isinstance(self.index, ExactIndex) and self.index._contents is not None:  # noqa: SLF001 -- as saving it does
+            # Searches would make the sketches that are missing, a millisecond of them each: part of building it.
+            self.index._contents.to_save()  # noqa: SLF001 -- the same
 
     def searches(self) -> dict[str, Callable[[Vector], Found]]:
         return {"": self.search}
