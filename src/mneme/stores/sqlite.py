@@ -32,6 +32,7 @@ from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
+from mneme.stores._sqlite_transaction import in_transaction
 from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
 
 __all__ = ["SQLiteStore"]
@@ -286,7 +287,7 @@ class SQLiteStore:
             held = connection.execute(sql.META).fetchone()
             return StoreInfo(held[0], held[1], version, seq=connection.execute(sql.HIGH_WATER).fetchone()[0])
 
-        info = _in_transaction(writer, "BEGIN IMMEDIATE", prepared)
+        info = in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
             self._use_log(writer)
         return info
@@ -323,7 +324,7 @@ class SQLiteStore:
         with self._lock:
             connection = self._require_writer()
             try:
-                return _in_transaction(connection, "BEGIN IMMEDIATE", work)
+                return in_transaction(connection, "BEGIN IMMEDIATE", work)
             except sqlite3.Error as error:
                 raise self._meaning_of(error) from error
 
@@ -331,7 +332,7 @@ class SQLiteStore:
         """What *work* makes of one state of the store, which lasts as long as it takes."""
         connection = self._take()
         try:
-            return _in_transaction(connection, "BEGIN", work, "ROLLBACK")
+            return in_transaction(connection, "BEGIN", work, "ROLLBACK")
         except sqlite3.Error as error:
             raise self._meaning_of(error) from error
         finally:
@@ -379,24 +380,3 @@ class SQLiteStore:
 
     def _bytes(self) -> int:
         return sum(files.size_of(self._path + suffix) for suffix in ("", "-wal"))
-
-
-def _in_transaction(
-    connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T], end: str = "COMMIT"
-) -> T:
-    """Commit what *work* does, or roll all of it back, whatever ends it: an interrupt may come at any line.
-
-    A function, not a context manager: nested ones were measured to add a tenth to a small write.
-    """
-    try:
-        if connection.in_transaction:  # an interrupt hit the roll-back itself
-            connection.execute("ROLLBACK")
-        connection.execute(begin)
-        result = work(connection)
-        connection.execute(end)
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
-                connection.execute("ROLLBACK")
-        raise
-    return result
