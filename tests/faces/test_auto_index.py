@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mneme import SQLiteStore
+from mneme import SQLiteStore, StoreBackendError
 from mneme._engine import saved
 from mneme.indexes import ExactIndex, HnswIndex
 from mneme.indexes._hnsw_base import BACKENDS
@@ -100,18 +100,53 @@ def test_compacting_measures_again(reopen):
     assert cache.health().index_backend == "hnsw"
 
 
-def test_a_graph_that_fails_half_way_leaves_the_exact_index(filled, reopen, monkeypatch):
-    cache, _ = reopen()
-
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("no room in the library")])
+def test_a_graph_that_cannot_be_built_leaves_the_exact_index(filled, reopen, monkeypatch, caplog, error):
     def fail(*_):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(HnswIndex, "add", fail)
-    cache._core.choice = cache._core.choice.__class__(cache._core.choice.make_graph, 0.0, NEVER)
-    with pytest.raises(MemoryError):
+    cache, chosen = reopen(slow=0, patience=NEVER)
+    assert chosen == "numpy"
+    assert "no room" in caplog.text
+    assert_answers(cache)
+    cache.compact()
+    assert cache.health().index_backend == "numpy"
+
+
+class Failing(SQLiteStore):
+    """Reads no vectors in bulk while it is told not to."""
+
+    down = False
+
+    def vectors(self, **options):
+        if self.down:
+            raise StoreBackendError("locked, as the test says")
+        return super().vectors(**options)
+
+
+def test_a_store_that_fails_while_a_graph_is_built_leaves_the_exact_index(filled, open_cache, cache_path):
+    store = Failing(cache_path)
+    cache = open_cache(store=store)
+    assert cache.health().index_backend == "numpy"
+    cache._core.choice.slow = 0.0
+    store.down = True
+    with pytest.raises(StoreBackendError, match="locked"):
         cache.compact()
+    store.down = False
     assert cache.health().index_backend == "numpy"
     assert_answers(cache)
+
+
+def test_a_damaged_file_is_not_measured_but_made_anew(filled, reopen, cache_path, caplog):
+    path = cache_path.with_name(cache_path.name + "-index")
+    contents = bytearray(path.read_bytes())
+    contents[64:300] = bytes(236)  # the first sections
+    path.write_bytes(contents)
+    cache, chosen = reopen(slow=0)
+    assert chosen == "numpy"
+    assert_answers(cache)
+    assert "all vectors are read from the store" in caplog.text
 
 
 @pytest.mark.parametrize(

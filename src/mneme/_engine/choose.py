@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mneme._engine import sync
 from mneme._engine.core import Core
-from mneme.errors import IndexBackendUnavailableError, QuantizationError
+from mneme.errors import CorruptCacheError, IndexBackendUnavailableError, QuantizationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,10 @@ async def index(core: Core) -> None:
     size, dim = await core.index.size(), core.embedder.dim
     if size * dim <= choice.slow * _NUMBERS_A_SECOND:
         return
-    seconds = await cast("_Measurable", core.index).search_seconds(core.threshold)
+    try:
+        seconds = await cast("_Measurable", core.index).search_seconds(core.threshold)
+    except CorruptCacheError:
+        return  # a saved index that is damaged: the first search finds that out as well, and reads the vectors anew
     if seconds <= choice.slow:
         logger.info("an exact search takes %.1f ms: the index stays exact", seconds * 1e3)
         return
@@ -89,6 +92,10 @@ async def _take_graph(core: Core, choice: Choice, size: int, seconds: float) -> 
             await graph.close()
             return
         await sync.fill_index(core, graph, dtype)
+    except (MemoryError, RuntimeError) as error:  # what the libraries raise when they get no memory
+        await graph.close()
+        logger.warning("a graph could not be built (%r): the index stays exact", error)
+        return
     except BaseException:
         await graph.close()
         raise
