@@ -160,3 +160,17 @@ def test_a_damaged_file_is_not_measured_but_made_anew(filled, reopen, cache_path
 def test_options_that_do_not_hold_are_refused(reopen, options, error, message):
     with pytest.raises(error, match=message):
         reopen(**options)
+
+
+def test_a_graph_of_another_state_of_the_store_is_not_built_again_unasked(filled, reopen, cache_path, caplog):
+    cache, chosen = reopen(slow=0)
+    assert chosen == "hnsw"
+    cache.close()
+    store = SQLiteStore(cache_path)
+    store.open(None, None)
+    store.mark("restored from somewhere")
+    store.close()
+    cache, chosen = reopen()
+    assert chosen == "numpy"
+    assert "of another state" in caplog.text
+    assert_answers(cache)

@@ -60,7 +60,8 @@ async def load(core: Core, seq: int) -> bool:
         return False
     _, index, path = ports
     try:
-        stamp = json.loads(await _load(core, index, path, core.embedder.dim))
+        graph, text = await _load(core, index, path, core.embedder.dim)
+        stamp = json.loads(text)
         reaches = int(stamp["seq"])
         if stamp["mark"] != mark or reaches > seq:
             raise CorruptCacheError("it is of another store, or of another state of it")  # noqa: TRY301 -- told of below
@@ -71,25 +72,29 @@ async def load(core: Core, seq: int) -> bool:
         # As text: whoever keeps the record would keep the error, its frames, and with them the file.
         logger.warning("the saved index %r cannot be used (%s); all vectors are read from the store", path, str(error))
         return False
+    if graph is not None and core.choice is not None:
+        choose.use_graph(core, core.choice, graph)
     if (seq - reaches) * 4 > await core.index.size():
         return False  # one block after another is sooner read than so many changes
     core.applied_seq = core.saved_seq = reaches
     return True
 
 
-async def _load(core: Core, index: _SavedIndex, path: str, dim: int) -> str:
-    """Load the file into the index, or into a graph, if it holds one that was chosen by measurement; the stamp."""
+async def _load(core: Core, index: _SavedIndex, path: str, dim: int) -> tuple[Any, str]:
+    """Load the file into the index, or into a graph, if it holds one that was chosen by measurement.
+
+    The graph, if it is one, which nobody uses yet; and the stamp.
+    """
     dtype = core.options.vector_dtype
     try:
-        return await index.load(path, dim, dtype)
+        return None, await index.load(path, dim, dtype)
     except CorruptCacheError:
         if core.choice is None or core.choice.taken:
             raise
         graph, stamp = await _load_graph(core.choice, path, dim, dtype)
         if graph is None:
             raise
-    choose.use_graph(core, core.choice, graph)
-    return stamp
+    return graph, stamp
 
 
 async def _load_graph(choice: choose.Choice, path: str, dim: int, dtype: str) -> tuple[Any, str]:
