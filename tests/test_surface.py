@@ -122,6 +122,7 @@ OPTIONS = {
     "max_query_bytes": 32_768,
     "max_response_bytes": 4 * 2**20,
     "max_metadata_bytes": 65_536,
+    "value_eq": None,
 }
 
 

@@ -69,6 +69,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         max_query_bytes: int = 32_768,
         max_response_bytes: int = 4 * 2**20,
         max_metadata_bytes: int = 65_536,
+        value_eq: Callable[[Any, Any], bool] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -96,6 +97,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             max_query_bytes=max_query_bytes,
             max_response_bytes=max_response_bytes,
             max_metadata_bytes=max_metadata_bytes,
+            value_eq=value_eq,
             clock=clock,
         )
 

@@ -69,6 +69,8 @@ class SemanticCache:
         max_query_bytes: Longer queries raise `ValueError`.
         max_response_bytes: The same for encoded responses.
         max_metadata_bytes: The same for encoded metadata.
+        value_eq: Called with two responses, says whether they are the same answer; equality by default. If it raises,
+            they are not.
         clock: Where the time comes from; wall time by default.
 
     Raises:
@@ -114,6 +116,7 @@ class SemanticCache:
         max_query_bytes: int = 32_768,
         max_response_bytes: int = 4 * 2**20,
         max_metadata_bytes: int = 65_536,
+        value_eq: Callable[[Any, Any], bool] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -141,6 +144,7 @@ class SemanticCache:
             max_query_bytes=max_query_bytes,
             max_response_bytes=max_response_bytes,
             max_metadata_bytes=max_metadata_bytes,
+            value_eq=value_eq,
             clock=clock,
         )
         complete(maintain.begin(self._core))

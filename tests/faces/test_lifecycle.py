@@ -46,6 +46,7 @@ REFUSED = {
     "quota name": ({"namespace_quotas": {1: 1}}, TypeError, "namespace must be a str, not int"),
     "confidence_fn": ({"confidence_fn": 0.5}, TypeError, "confidence_fn must be callable, not float"),
     "min_confidence": ({"min_confidence": 2}, ValueError, "min_confidence.*2"),
+    "value_eq": ({"value_eq": "=="}, TypeError, "value_eq must be callable, not str"),
     "validator": ({"validator": "x"}, TypeError, "validator must be callable, not str"),
     "hook": ({"metrics_hook": []}, TypeError, "metrics_hook must be callable, not list"),
     "normalize": ({"normalize": "nfc"}, TypeError, "normalize must be True, False or a function, not str"),

@@ -155,6 +155,7 @@ full: SemanticCache = SemanticCache(
     max_query_bytes=1,
     max_response_bytes=1,
     max_metadata_bytes=1,
+    value_eq=lambda one, other: one == other,
     clock=clock,
 )
 SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from mneme._rules.answers import ValueEq
 from mneme._rules.arguments import check_callable, check_choice, check_count, check_namespace, check_parts, check_unit
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.expiry import TTL, seconds
@@ -35,6 +37,7 @@ class Options:
     max_response_bytes: int
     max_metadata_bytes: int
     on_store_error: OnStoreError = "raise"
+    value_eq: ValueEq = operator.eq
 
     @property
     def capped(self) -> bool:
@@ -69,10 +72,12 @@ def make_options(
     max_response_bytes: int,
     max_metadata_bytes: int,
     on_store_error: OnStoreError = "raise",
+    value_eq: ValueEq | None = None,
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
     check_callable(validator, "validator")
+    check_callable(value_eq, "value_eq")
     if min_confidence is not None:
         check_unit(min_confidence, "min_confidence")
     if max_entries is not None:
@@ -99,6 +104,7 @@ def make_options(
         max_response_bytes=check_count(max_response_bytes, "max_response_bytes", 1),
         max_metadata_bytes=check_count(max_metadata_bytes, "max_metadata_bytes", 1),
         on_store_error=check_choice(on_store_error, "on_store_error", get_args(OnStoreError)),
+        value_eq=operator.eq if value_eq is None else value_eq,
     )
 
 
