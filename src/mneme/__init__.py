@@ -7,6 +7,7 @@ from mneme._rules.confidence import half_life
 from mneme.cache import SemanticCache
 from mneme.errors import (
     CacheClosedError,
+    CalibrationError,
     CheckpointError,
     CorruptCacheError,
     EmbedderDimensionError,
@@ -42,6 +43,7 @@ __all__ = [
     "AsyncStore",
     "CacheClosedError",
     "CacheInfo",
+    "CalibrationError",
     "Candidate",
     "CheckpointError",
     "Codec",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CacheClosedError",
+    "CalibrationError",
     "CheckpointError",
     "CorruptCacheError",
     "EmbedderDimensionError",
@@ -25,6 +26,10 @@ class MnemeError(Exception):
 
 class CacheClosedError(MnemeError):
     """The cache, or the store under it, was closed, or opened before this process was forked. Open a new one."""
+
+
+class CalibrationError(MnemeError):
+    """No threshold does what was asked of it on these data. The message says how near the best ones come."""
 
 
 class CheckpointError(MnemeError):

@@ -60,6 +60,7 @@ from mneme.testing import (
     SlowEmbedder,
     SlowStore,
 )
+from mneme.tools.calibrate import CalibrationResult, CurvePoint, find_threshold, precision_recall_curve
 
 version: str = mneme.__version__
 
@@ -340,6 +341,7 @@ def any_store(store: AsyncStore) -> AsyncSemanticCache:
 
 errors: list[type[mneme.MnemeError]] = [
     mneme.CacheClosedError,
+    mneme.CalibrationError,
     mneme.CheckpointError,
     mneme.CorruptCacheError,
     mneme.EmbedderDimensionError,
@@ -376,3 +378,11 @@ def unknown(model: Any) -> None:
     """What a library without types gives is taken for a blocking embedder."""
     SemanticCache("a.db", as_embedder(model, fingerprint="m"))
     AsyncSemanticCache("a.db", as_embedder(model, fingerprint="m"))
+
+
+# --- calibration -----------------------------------------------------------------------------------------------------
+
+calibrated: CalibrationResult = find_threshold([("a", "b")], [("a", "c")], hashing, target_metric="recall", grid=[0.5])
+point: CurvePoint = precision_recall_curve(iter([("a", "b")]), [("a", "c")], awaited_fake, vector_dtype="int8")[0]
+figures: tuple[float, float, float, float] = point.threshold, point.precision, point.recall, calibrated.f1
+find_threshold([("a", "b")], [("a", "c")], hashing, target_metric="auc")  # type: ignore[arg-type]  # no such metric

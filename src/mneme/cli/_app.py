@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mneme import __version__
+from mneme.cli._calibrate import calibrate
 from mneme.cli._care import check, clear, vacuum
 from mneme.cli._get import get
 from mneme.cli._inspect import inspect
@@ -51,6 +52,7 @@ Examples:
   mneme vacuum answers.db                                    remove what expired
   mneme clear answers.db --yes                               forget everything
   mneme plan --entries 10m --dim 768                         what that many would take
+  mneme calibrate pairs.jsonl                                a threshold from labelled pairs
 
 Every command takes --json: one document on stdout, errors as JSON on stderr. Where there is no terminal the output
 is plain text.
@@ -62,5 +64,5 @@ def app() -> None:
     """A semantic cache in a file: it answers again whatever means the same as something answered before."""
 
 
-for _command in (demo, put, get, inspect, stats, check, vacuum, clear, plan):
+for _command in (demo, put, get, inspect, stats, check, vacuum, clear, plan, calibrate):
     app.add_command(_command)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mneme import MnemeError, SemanticCache
 from mneme.cli import _options as options, _show as show
 from mneme.cli._failure import Failure, asking, no
-from mneme.cli._out import Out, console_for, is_terminal
+from mneme.cli._out import Out
+from mneme.cli._progress import progress
 
 _CHUNK = 256
 _KEYS = frozenset({"query", "response", "namespace", "scope", "metadata", "ttl", "tags"})
@@ -36,12 +36,12 @@ def put_lines(
         chunks = _chunks(file, done)
         # Read before the cache is opened, and with that made: a wrong source must not leave an empty cache behind.
         first = list(islice(chunks, 1))
-        with opening as cache, _progress() as progress:
-            task = progress.add_task("storing", total=total)
+        with opening as cache, progress() as bar:
+            task = bar.add_task("storing", total=total)
             for chunk in chain(first, chunks):
                 done.stored += _put_chunk(cache, chunk, shared, done)
                 done.lines += len(chunk)
-                progress.update(task, completed=done.lines)
+                bar.update(task, completed=done.lines)
             entries = cache.stats().entries
     refused = done.lines - done.stored
     out.document({"stored": done.stored, "refused": refused, "entries": entries})
@@ -115,16 +115,3 @@ def _item(number: int, line: bytes, done: _Done) -> dict[str, Any]:
 def _wrong(where: str, what: str, done: _Done, kind: str = "ValueError") -> Failure:
     kept = f"the {show.counted(done.stored, 'response')} before are stored" if done.stored else "nothing was stored"
     return Failure(f"{where}: {what}; {kept}", kind)
-
-
-def _progress() -> Progress:
-    """A bar on stderr, so that stdout holds the result alone; nothing where nobody watches."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console_for(sys.stderr),
-        disable=not is_terminal(sys.stderr),
-        transient=True,
-    )

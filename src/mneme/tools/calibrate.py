@@ -1,0 +1,14 @@
+"""Thresholds from labelled data: the import path of `mneme.calibration`, and with `python -m` its command."""
+
+from __future__ import annotations
+
+import sys
+
+from mneme.calibration.pairs import CalibrationResult, CurvePoint, find_threshold, precision_recall_curve
+
+__all__ = ["CalibrationResult", "CurvePoint", "find_threshold", "precision_recall_curve"]
+
+if __name__ == "__main__":
+    from mneme.cli import main
+
+    main(["calibrate", *sys.argv[1:]])
