@@ -8,7 +8,7 @@ from mneme.indexes import ExactIndex
 from mneme.indexes._basis import Basis, learn
 from mneme.indexes._partition import Partition, Snapshot
 from mneme.indexes._piece import GrowingPiece
-from mneme.indexes._quantise import encode
+from mneme.indexes._twins import held_as
 from mneme.indexes._view import View
 
 NAME = b"partition"
@@ -65,7 +65,7 @@ def cut(rng, rows, dtypes, *, full, chosen, gone=0.0, ids=None):
     kept = np.ones(len(rows), np.bool_)
     for number, start in enumerate(range(0, len(rows), full)):
         part = slice(start, start + full)
-        columns = encode(rows[part], dtypes[rng.integers(len(dtypes))])
+        columns = held_as(rows[part], dtypes[rng.integers(len(dtypes))])
         piece = GrowingPiece(number, NAME, columns, full)
         piece.extend(held.ids[part], columns)
         basis = chosen[rng.integers(len(chosen))]

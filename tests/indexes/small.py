@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mneme.indexes import _basis, _contents, _partition, _piece, _search, _view
+from mneme.indexes import _basis, _contents, _partition, _piece, _search, _twins, _view
 
 _WHERE = {
     "COPIED": (_piece,),
@@ -22,6 +22,8 @@ _WHERE = {
     "_EXTRA": (_basis,),
     "_ROWS_AT_ONCE": (_basis,),
     "_PRODUCTS_AT_ONCE": (_search,),
+    "_MANY": (_search,),
+    "_ROUNDS": (_twins,),
     "_FEW": (_search,),
     "_GROWTH": (_search,),
     "_PROBED": (_search,),
@@ -48,7 +50,7 @@ PIECES = {
 }
 """Pieces of sixteen rows and more, sketched from a dozen on and learnt anew after three dozen."""
 
-SEARCH = {"_FEW": 4, "_GROWTH": 2, "_PROBED": 3, "_SCORED_AT_ONCE": 5}
+SEARCH = {"_MANY": 6, "_FEW": 4, "_GROWTH": 2, "_PROBED": 3, "_SCORED_AT_ONCE": 5}
 """A search that goes round several times over a few dozen rows."""
 
 

@@ -25,8 +25,8 @@ _HELD: dict[VectorDType, tuple[int, int]] = {"float32": (4, 0), "float16": (2, 4
 """Bytes of a number, and of the error and the scale that go with a row."""
 _WIDENED = 2
 """How many times longer than a scan of float32 rows one takes that has to widen them first, as was measured."""
-_ID, _TABLE = 8, 80
-"""Bytes of a row's id, and of its place in the table of ids."""
+_ID, _TABLE = 12, 80
+"""Bytes of a row's id with its mark, and of its place in the table of ids."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _DIRECTIONS = 38
 _KEPT_BESIDE = 2

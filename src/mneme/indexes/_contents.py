@@ -17,9 +17,9 @@ import numpy as np
 
 from mneme.indexes._partition import Fresh, Partition
 from mneme.indexes._piece import GrowingPiece, Piece
-from mneme.indexes._quantise import encode
 from mneme.indexes._saved import SavedPartition
 from mneme.indexes._search import nothing, search
+from mneme.indexes._twins import held_as
 from mneme.indexes._vectors import check_vectors
 from mneme.ports import Matches, Matrix, VectorDType
 
@@ -67,7 +67,7 @@ class Contents:
         if len(numbers) == 1 and self._add_later(int(numbers[0]), partitions[0], vectors):
             return
         groups = _by_partition(numbers.tolist(), partitions)
-        columns = encode(vectors, self._dtype)
+        columns = held_as(vectors, self._dtype)
         with self._changing:
             self._add_fresh()
             with self._change(groups, self._held_among(numbers.tolist())) as touched:
@@ -109,7 +109,7 @@ class Contents:
             for partition in touched.values():
                 fresh = partition.snapshot.fresh
                 ids = np.array([number for number, _ in fresh], np.int64)
-                partition.append(ids, encode(_stacked(fresh), self._dtype), self._numbers)
+                partition.append(ids, held_as(_stacked(fresh), self._dtype), self._numbers)
         self._fresh.clear()
 
     def remove(self, ids: Iterable[int]) -> int:
@@ -230,7 +230,7 @@ class Contents:
 
     def _piece_of(self, fresh: Fresh) -> Piece:
         ids = np.array([number for number, _ in fresh], np.int64)
-        return Piece(ids, encode(_stacked(fresh), self._dtype), None, None, np.empty(0, np.intp))
+        return Piece(ids, held_as(_stacked(fresh), self._dtype), None, None, np.empty(0, np.intp))
 
     def _held_among(self, ids: Iterable[int]) -> dict[GrowingPiece, list[int]]:
         """Those that are held, each once, by piece."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mneme.indexes._basis import Basis
 from mneme.indexes._quantise import Columns, decode
+from mneme.indexes._twins import errors_of
 from mneme.ports import Matrix
 
 __all__ = ["COPIED", "Checkable", "GrowingPiece", "Piece", "Positions", "Unchecked", "room_beside"]
@@ -188,7 +189,8 @@ class GrowingPiece:
         """Put in the sketches of so many rows from *start* on; those before are of the same basis."""
         self.now.check_rows()
         columns = tuple(column[start : start + count] for column in self.now.columns)
-        made = basis.sketch(decode(columns), 0.0 if len(columns) == 1 else columns[1])
+        errors = errors_of(columns)
+        made = basis.sketch(decode(columns), 0.0 if errors is None else errors)
         capacity = max(len(self), len(self._arrays[0]))
         if start == 0 or self._sketches is None or self._sketches.shape[1] < capacity:
             # Rows a power of two apart share the same few lines of the processor's cache.

@@ -1,7 +1,7 @@
 """The saved form of an exact index: one file, mapped into memory and read where a search looks.
 
-    64 bytes    the words "mneme index 3", then where the contents are, how long they are and their checksum
-    ...         sections, each at a multiple of 64: ids, rows, errors, scales and sketches of every piece, bases
+    64 bytes    the words "mneme index 4", then where the contents are, how long they are and their checksum
+    ...         sections, each at a multiple of 64: ids, rows, errors, scales, marks and sketches of every piece, bases
     contents    JSON: what the sections are, and the checksum of each
 
 Rows that have sketches are saved as int8 whatever the index holds, a quarter of float32: few of them are ever read, and
@@ -29,10 +29,11 @@ from mneme.indexes._basis import Basis
 from mneme.indexes._file import written_anew
 from mneme.indexes._piece import Piece, Unchecked
 from mneme.indexes._quantise import Columns, decode, encode
+from mneme.indexes._twins import errors_of
 
 __all__ = ["SavedPartition", "read", "write"]
 
-_MAGIC = b"mneme index 3\n"
+_MAGIC = b"mneme index 4\n"
 _HEADER = struct.Struct("<14s2xQQI")  # magic, offset and length of the contents, their checksum
 _ALIGNED = 64
 
@@ -111,9 +112,10 @@ def _as_int8(columns: Columns) -> Columns:
     if columns[0].dtype == np.int8:
         return columns
     rows, errors, scales = encode(decode(columns), "int8")
-    if len(columns) > 1:
-        errors = np.nextafter(errors + columns[1], np.float32(np.inf))  # of what was an approximation already
-    return rows, errors, scales
+    already = errors_of(columns)
+    if already is not None:
+        errors = np.nextafter(errors + already, np.float32(np.inf))
+    return rows, errors, scales, columns[-1]
 
 
 def _write_section(file: BinaryIO, array: npt.NDArray[Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mneme._rules.similarity import product_error, score
 from mneme.indexes._bar import Bar, high_value
 from mneme.indexes._fast import Coded, code
 from mneme.indexes._piece import Positions
+from mneme.indexes._twins import first_of_twins
 from mneme.indexes._vectors import LONGEST
 from mneme.indexes._view import View
 from mneme.ports import Matches, Matrix, Vector
@@ -33,6 +34,7 @@ _LOOKED_AT = 4096  # of which that is judged otherwise
 _PROBED = 96  # rows read to see where the bar may come to lie
 _HOPELESS = 0.5  # the share of bounds above the bar from which a plain scan costs less
 _SCORED_AT_ONCE = 256  # rows whose products in float64 stay in the processor's cache
+_MANY = 1024  # rows at the bar from which it pays to see whether they are copies of one another
 _WORTH_CODING = 128  # rows from which coding the query, ten microseconds, is made up for
 _LARGE = 2**17  # numbers read plainly from which searches take turns
 
@@ -126,6 +128,9 @@ class _Search:
         (near,) = (estimates + reaches >= np.float32(self._bar.value - self._rounding)).nonzero()
         if not len(near):
             return
+        if len(near) > max(self._k, _MANY):
+            at = near + where if isinstance(where, int) else where[near]
+            near = near[first_of_twins(self._view.ids(at), self._view.marks(at), self._k)]
         # The truth lies in [-1, 1], so moving an estimate there only brings it nearer.
         estimates = np.clip(estimates[near], np.float32(-1), np.float32(1))
         reaches = np.broadcast_to(reaches, near.shape) if errors is None else reaches[near]
@@ -213,7 +218,7 @@ class _Search:
         highest = estimates + reaches
         kept = np.flatnonzero(highest >= np.float32(self._bar.value - self._rounding))
         if len(self._found) > 1:
-            kept = kept[np.argsort(positions[kept])]
+            kept = kept[np.argsort(positions[kept], kind="stable")]  # in runs already
         if view.exact:
             return self._scored(positions[kept])
         found = view.ids(positions[kept])

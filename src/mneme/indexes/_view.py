@@ -14,6 +14,7 @@ from mneme.indexes._basis import Basis
 from mneme.indexes._fast import Coded, coding_error, multiply
 from mneme.indexes._piece import Piece, Positions
 from mneme.indexes._quantise import decode, estimate, widen
+from mneme.indexes._twins import Marks, errors_of
 from mneme.ports import Matrix, Vector
 
 __all__ = ["View"]
@@ -31,7 +32,7 @@ class View:
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = tuple(pieces)
         self.starts = np.cumsum([0, *(len(piece.ids) for piece in pieces)])
-        self.exact = all(len(piece.columns) == 1 for piece in pieces)
+        self.exact = all(errors_of(piece.columns) is None for piece in pieces)
         """Whether every row is held in float32."""
 
     @cached_property
@@ -77,7 +78,7 @@ class View:
         made.__dict__.update(known)
         made.pieces = (*self.pieces, piece)
         made.starts = np.append(self.starts, self.starts[-1] + len(piece.ids))
-        made.exact = self.exact and len(piece.columns) == 1
+        made.exact = self.exact and errors_of(piece.columns) is None
         return made
 
     def query_sketches(self, queries: Matrix) -> dict[int, Matrix]:
@@ -139,9 +140,9 @@ class View:
             if len(piece.gone):
                 inside = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)]
                 estimates[:, inside - rows.start] = -np.inf
-            errors = (
-                None if self.exact else columns[1] if len(columns) > 1 else np.zeros(estimates.shape[1], np.float32)
-            )
+            errors = errors_of(columns)
+            if errors is None and not self.exact:
+                errors = np.zeros(estimates.shape[1], np.float32)
             yield start + rows.start, errors, estimates
 
     def estimates(self, positions: Positions, query: Vector, coded: Coded | None) -> Vector:
@@ -180,8 +181,9 @@ class View:
             return None
         found = np.zeros(len(positions), np.float32)
         for piece, at, part in self._by_piece(positions):
-            if len(piece.columns) > 1:
-                found[part] = piece.columns[1][at]
+            errors = errors_of(piece.columns)
+            if errors is not None:
+                found[part] = errors[at]
         return found
 
     def ids(self, positions: Positions) -> npt.NDArray[np.int64]:
@@ -189,6 +191,13 @@ class View:
         found = np.empty(len(positions), np.int64)
         for piece, at, part in self._by_piece(positions):
             found[part] = piece.ids[at]
+        return found
+
+    def marks(self, positions: Positions) -> Marks:
+        """The marks of the rows at these rising positions."""
+        found = np.empty(len(positions), np.uint32)
+        for piece, at, part in self._by_piece(positions):
+            found[part] = piece.columns[-1][at]
         return found
 
     def rows(self, positions: Positions) -> Matrix:
