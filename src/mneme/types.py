@@ -35,6 +35,8 @@ class Hit:
     query: str
     """The stored query that matched."""
     entry_id: int
+    asked: str = ""
+    """The query that was asked, of a hit on the semantic layer; empty on the exact layer, where it is equal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,14 @@ async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
         return Got(offer.value(), computed=False)
     response = offer.value()
     confidence = confidence_of(offer.similarity, 0.0, core.options)
-    hit = core.hit(offer.record, response, layer=offer.layer, similarity=offer.similarity, confidence=confidence)
+    hit = core.hit(
+        offer.record,
+        response,
+        layer=offer.layer,
+        similarity=offer.similarity,
+        confidence=confidence,
+        asked=order.ask.query,
+    )
     core.count_hit(hit, offer.record)
     return Got(response, computed=False)
 

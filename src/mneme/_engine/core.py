@@ -20,6 +20,7 @@ from mneme._runtime.flights import Flights
 from mneme._runtime.following import Following
 from mneme._runtime.fork import FORKED, Gone
 from mneme._runtime.hot import HotEntry, HotLayer
+from mneme._runtime.notes import Notes
 from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError, StoreBackendError
@@ -74,7 +75,7 @@ class Core:
     `counts`, `applied_seq`, `own` and `dirty` change only while `writer` is held.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 -- a line for each thing that is shared
         self,
         *,
         options: Options,
@@ -107,6 +108,8 @@ class Core:
         self.hot = HotLayer(hot_bytes)
         self.usage = UsageLog(clock.now())
         self.flights = Flights(runtime)
+        self.notes = Notes()
+        """What the cache knows beside its entries; written by `notes.write`."""
         self.writer = runtime.lock()
         self.opener = runtime.lock()
         self.openings = 0
@@ -332,6 +335,7 @@ class Core:
         similarity: float,
         confidence: float,
         age_seconds: float | None = None,
+        asked: str = "",
     ) -> Hit:
         """A hit to hand out, of the age it was judged at, or has now."""
         return Hit(
@@ -344,6 +348,7 @@ class Core:
             decode_metadata(record.metadata),
             record.query,
             record.id,
+            asked if layer == "semantic" else "",
         )
 
     def count_hit(self, hit: Hit, record: Record) -> None:

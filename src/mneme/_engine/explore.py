@@ -45,6 +45,7 @@ async def lookup(core: Core, ask: Ask, k: int) -> list[Hit]:
             layer=one.layer(ask),
             similarity=one.similarity,
             confidence=one.verdict.confidence,
+            asked=ask.query,
         )
         for one in servable[:k]
     ]

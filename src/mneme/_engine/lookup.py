@@ -167,6 +167,7 @@ def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Foun
         similarity=similarity,
         confidence=verdict.confidence,
         age_seconds=verdict.age_seconds,
+        asked=ask.query,
     )
     if verdict.reason == "accepted":
         found.hit, found.record = hit, record

@@ -9,6 +9,7 @@ from mneme._engine import choose, follow, removal, saved, sync, usage
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
+from mneme._rules.reserved import NOTES, is_reserved
 from mneme.errors import StoreBackendError
 from mneme.ports import NamespaceSummary, Selection, VectorDType
 from mneme.types import Health, Stats
@@ -66,7 +67,8 @@ async def _open(core: Core) -> None:
     now = core.clock.now()
     try:
         info = await core.store.open(fingerprint, dim)
-        await sync.load_counts(core)
+        if any(part.namespace == NOTES for part in await sync.load_counts(core)):
+            await sync.load_notes(core)
         if core.store_searches and dim is not None:
             await cast("_SearchingStore", core.store).prepare_search(dim)
         if not await saved.load(core, info.seq):
@@ -196,6 +198,7 @@ async def health(core: Core) -> Health:
     except StoreBackendError as error:
         core.store_failed("", "reporting health", error)
         answers = agrees = False
+    summary = [part for part in summary if not is_reserved(part.namespace)]
     entries = sum(part.entries for part in summary)
     oldest = [part.oldest_created_at for part in summary if part.oldest_created_at is not None]
     has_index = core.embedder is not None and core.info is not None
@@ -269,7 +272,7 @@ async def _differences(core: Core) -> list[str]:
 
 async def list_namespaces(core: Core) -> list[str]:
     """Namespaces that have entries, in order."""
-    return [part.namespace for part in await core.store.summary() if part.entries]
+    return list(sync.counts_of(await core.store.summary()))
 
 
 async def vacuum(core: Core, namespace: str | None, *, compact: bool) -> int:

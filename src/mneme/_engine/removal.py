@@ -10,6 +10,7 @@ from mneme._engine import sync, usage
 from mneme._engine.core import Core
 from mneme._rules import eviction
 from mneme._rules.matching import Verdict
+from mneme._rules.reserved import is_reserved
 from mneme._rules.selecting import doubtful
 from mneme._runtime.breaker import NotAskedError
 from mneme.errors import StoreBackendError
@@ -30,12 +31,14 @@ async def _remove(core: Core, selection: Selection) -> list[Removed]:
         removed = await core.store.delete(selection)
         ids = [one.id for one in removed]
         core.hot.discard(ids)
+        core.notes.forget(ids)
         if core.embedder is not None and ids:
             await sync.change_index(core, lambda index: index.remove(ids))
         if removed:
             core.changed(removed)
         for namespace, count in Counter(one.namespace for one in removed).items():
-            core.counts[namespace] = core.counts.get(namespace, 0) - count
+            if not is_reserved(namespace):
+                core.counts[namespace] = core.counts.get(namespace, 0) - count
     except BaseException as error:
         if removed is not None or not isinstance(error, StoreBackendError):
             core.mark_dirty()

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from mneme._engine.core import Core
+from mneme._rules.reserved import NOTES, is_reserved
 from mneme.errors import CorruptCacheError
-from mneme.ports import AsyncIndex, Change, Matrix, NamespaceSummary, Record, VectorDType
+from mneme.ports import AsyncIndex, Change, Matrix, NamespaceSummary, Record, Selection, VectorDType
 
 logger = logging.getLogger("mneme")
 
@@ -43,17 +44,26 @@ async def count_vectors(core: Core) -> int:
     return count
 
 
-async def load_counts(core: Core) -> None:
+async def load_counts(core: Core) -> list[NamespaceSummary]:
     """Take the number of entries of every namespace, and the counters, from the store. The caller holds `writer`."""
     summary = await core.store.summary()
     core.usage.load(summary)
     core.counts = counts_of(summary)
     core.counts_behind = False
+    return summary
 
 
 def counts_of(summary: Sequence[NamespaceSummary]) -> dict[str, int]:
-    """The number of entries of every namespace that has any."""
-    return {part.namespace: part.entries for part in summary if part.entries}
+    """The number of entries of every namespace of the users' that has any."""
+    return {part.namespace: part.entries for part in summary if part.entries and not is_reserved(part.namespace)}
+
+
+async def load_notes(core: Core) -> None:
+    """Take all notes from the store anew."""
+    found: list[Record] = []
+    while records := await core.store.scan(Selection(namespace=NOTES), after=found[-1].id if found else 0, limit=BLOCK):
+        found += records
+    core.notes.replace(found)
 
 
 async def count(core: Core) -> None:
@@ -159,6 +169,8 @@ async def _apply(core: Core, changes: Sequence[Change]) -> None:
     await index_records(core, found, [record.id for record in found])
     core.usage.replaced({record.id: record.accessed_at for record in found})
     core.hot.discard([*gone, *alive])
+    core.notes.forget(gone)
+    core.notes.keep(record for record in found if record.namespace == NOTES)
 
 
 async def bring_up_to_date(core: Core, index: AsyncIndex, since: int) -> None:
@@ -190,6 +202,7 @@ async def _start_over(core: Core) -> None:
     info = await core.store.open(None, None)
     core.hot.clear()
     await refill_index(core, core.index.dtype)
+    await load_notes(core)
     core.applied_seq = info.seq
 
 

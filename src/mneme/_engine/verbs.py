@@ -17,6 +17,7 @@ from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope, canonical_scope, partition_of
+from mneme._rules.reserved import BEYOND
 from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
@@ -312,7 +313,7 @@ async def invalidate(
 
 async def clear(core: Core, namespace: str | None) -> int:
     await maintain.ready(core)
-    return len(await removal.remove(core, Selection(namespace=namespace)))
+    return len(await removal.remove(core, Selection(namespace=namespace, created_before=BEYOND)))
 
 
 async def entries(
@@ -328,6 +329,7 @@ async def entries(
     selection = Selection(
         namespace=None if namespace is None else check_namespace(namespace),
         tags=None if tags is None else check_tags(tags),
+        created_before=BEYOND if namespace is None and tags is None else None,
     )
     check_count(after, "after", 0)
     check_count(limit, "limit", 1)

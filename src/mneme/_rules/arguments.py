@@ -30,8 +30,11 @@ def check_text(value: Any, what: str, max_bytes: int) -> str:
 
 
 def check_namespace(value: Any) -> str:
-    """Namespaces are short texts."""
-    return check_text(value, "namespace", 512)
+    """Namespaces are short texts. Those that begin with `mneme:` are the cache's own."""
+    namespace = check_text(value, "namespace", 512)
+    if namespace.startswith("mneme:"):
+        raise ValueError(f"namespaces that begin with 'mneme:' are the cache's own, got {value!r}; choose another name")
+    return namespace
 
 
 def check_tags(tags: Any) -> tuple[str, ...]:

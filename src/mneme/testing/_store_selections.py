@@ -106,6 +106,18 @@ class StoreSelections(StoreSuite):
         oldest = sorted(range(500), key=lambda n: records[n].accessed_at)[:100]
         assert sorted(ids_of(store.delete(Selection(least_recent=100)))) == sorted(written[n].id for n in oldest)
 
+    def test_what_lies_in_the_far_future_is_out_of_reach_of_ages_and_used_last(self, store: Store) -> None:
+        """The cache keeps notes of its own that way."""
+        note = a_record(7, namespace="mneme:notes", vector=None, created_at=1e12, accessed_at=1e12)
+        (written,) = store.write([note])
+        ids = self.fill(store)
+        assert ids_of(store.scan(Selection(created_before=1e12))) == list(ids.values())
+        assert ids_of(store.scan(Selection(namespace="mneme:notes"))) == [written.id]
+        assert sorted(ids_of(store.delete(Selection(least_recent=3)))) == [ids[letter] for letter in "cef"]
+        assert len(store.delete(Selection(created_before=1e12))) == 3
+        (found,) = store.scan(Selection())
+        assert (found.created_at, found.accessed_at) == (1e12, 1e12)
+
     def test_a_scan_refuses_least_recent(self, store: Store) -> None:
         with pytest.raises(ValueError, match="least_recent"):
             store.scan(Selection(least_recent=1))

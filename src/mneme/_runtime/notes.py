@@ -1,0 +1,56 @@
+"""The notes of a cache as memory holds them: all of them, always."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from mneme.ports import Record
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Notes:
+    """Small texts by kind and name; what the store holds of them, as far as memory mirrors it.
+
+    Thread safety: reading takes no lock; what changes them takes one for a moment.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._texts: dict[str, dict[str, str]] = {}
+        self._by_id: dict[int, tuple[str, str]] = {}
+
+    def get(self, kind: str, name: str) -> str | None:
+        """The text of a note, or `None`."""
+        return self._texts.get(kind, _NONE).get(name)
+
+    def of(self, kind: str) -> Mapping[str, str]:
+        """All notes of a kind, by name, oldest first. Others may change it meanwhile: copy before going through it."""
+        return self._texts.get(kind, _NONE)
+
+    def keep(self, records: Iterable[Record]) -> None:
+        """Hold these too."""
+        with self._lock:
+            self._keep(records)
+
+    def _keep(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._by_id[record.id] = record.scope, record.query
+            self._texts.setdefault(record.scope, {})[record.query] = record.payload.decode()
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Let go of the notes among these entries."""
+        if not self._by_id:
+            return
+        with self._lock:
+            for entry_id in ids:
+                kind, name = self._by_id.pop(entry_id, ("", ""))
+                self._texts.get(kind, {}).pop(name, None)
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Hold these and no others."""
+        with self._lock:
+            self._by_id, self._texts = {}, {}
+            self._keep(records)
