@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "_assemble": BACKENDS,
     "cache": (*BACKENDS, "_assemble", "decorators"),
     "async_cache": (*BACKENDS, "_assemble", "decorators", "cache"),
-    # 7
+    # 7: tools that work on whole stores, beneath any cache
+    "tools": (*BACKENDS, "_assemble", "cache", "async_cache", "embedders", "mneme"),
     "__main__": ("cli",),
 }
 # 7: every other public unit. It uses what users use: `from mneme import ...` and the public modules, save these:

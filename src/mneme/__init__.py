@@ -18,12 +18,13 @@ from mneme.errors import (
     MultiProcessLockError,
     NamespaceQuotaExceededError,
     QuantizationError,
+    ReembeddingError,
     SchemaMigrationError,
     StoreBackendError,
 )
 from mneme.ports import AsyncEmbedder, AsyncStore, Codec, Embedder, Index, Store
 from mneme.stores import MemoryStore, SQLiteStore
-from mneme.types import CacheInfo, Candidate, Entry, Explanation, Health, Hit, Stats
+from mneme.types import CacheInfo, Candidate, Entry, Explanation, Health, Hit, ReembedProgress, ReembedReport, Stats
 
 if typing.TYPE_CHECKING:
     from mneme.async_cache import AsyncSemanticCache
@@ -67,6 +68,9 @@ __all__ = [
     "PostgresStore",
     "QuantizationError",
     "RedisStore",
+    "ReembedProgress",
+    "ReembedReport",
+    "ReembeddingError",
     "SQLiteStore",
     "SchemaMigrationError",
     "SemanticCache",

@@ -15,6 +15,7 @@ __all__ = [
     "MultiProcessLockError",
     "NamespaceQuotaExceededError",
     "QuantizationError",
+    "ReembeddingError",
     "SchemaMigrationError",
     "StoreBackendError",
 ]
@@ -66,6 +67,10 @@ class NamespaceQuotaExceededError(MnemeError):
 
 class QuantizationError(MnemeError, ValueError):
     """The vector dtype is unknown, or the vectors cannot be represented in it."""
+
+
+class ReembeddingError(MnemeError):
+    """Not every entry could be given a vector of another embedder. What serves goes on serving; try again to resume."""
 
 
 class SchemaMigrationError(MnemeError):

@@ -13,6 +13,8 @@ __all__ = [
     "Health",
     "Hit",
     "Layer",
+    "ReembedProgress",
+    "ReembedReport",
     "Stats",
 ]
 
@@ -143,3 +145,32 @@ class CacheInfo:
 
     hits: int
     misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedProgress:
+    """How far a re-embedding has come."""
+
+    done: int
+    """Entries dealt with, those of earlier runs included."""
+    total: int
+    """Entries there are, as far as is known; entries written meanwhile are added as they are met."""
+    seconds: float
+    """Since this run began."""
+    seconds_left: float | None
+    """For the rest, at the pace of this run so far; `None` before anything is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedReport:
+    """What a re-embedding came to. What earlier runs did that it resumed is part of `entries` alone."""
+
+    entries: int
+    """Entries there are now."""
+    embedded: int
+    """Vectors that this run made."""
+    too_long: int
+    """Texts too long for the embedder, in this run: their entries answer on the exact layer alone."""
+    skipped: int
+    """Entries left behind because they had expired."""
+    seconds: float

@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from mneme import SemanticCache
-from mneme.testing import FakeClock
+from mneme.testing import FakeClock, HashEmbedder
 
 HASH = ("--embedder", "mneme.testing:HashEmbedder")
+OTHER = ("--embedder", f"{__name__}:Other")
 
 
 # --- put -------------------------------------------------------------------------------------------------------------
@@ -172,3 +173,41 @@ def test_clear_without_a_terminal_needs_to_be_told_yes(process, filled):
     assert (ran.code, ran.out) == (2, "")
     assert "--yes" in ran.err
     assert process("check", filled).out == "sound: 3 entries\n"
+
+
+# --- reembed ---------------------------------------------------------------------------------------------------------
+
+
+def test_reembed_fills_a_new_file_that_belongs_to_the_new_embedder(mneme, filled, tmp_path):
+    target = tmp_path / "new.db"
+    ran = mneme("reembed", filled, target, *OTHER, "--json")
+    assert (ran.code, ran.document["entries"], ran.document["embedded"]) == (0, 3, 3)
+    assert ran.document["embedder_fingerprint"] == "mneme-testing-scripted-1"
+    assert mneme("get", target, "Where is my order", "--namespace", "shop", *OTHER).code == 0
+    assert mneme("get", target, "What is the capital of France?", *HASH).code == 3
+    assert mneme("get", filled, "What is the capital of France?", *HASH).code == 0
+
+
+def test_reembed_says_what_it_did_and_refuses_a_target_that_is_something_else(mneme, filled, tmp_path):
+    target = tmp_path / "new.db"
+    ran = mneme("reembed", filled, target, *OTHER)
+    assert ran.out.startswith(f"{target} holds 3 entries; made 3 vectors in ")
+    ran = mneme("reembed", filled, target, *OTHER)
+    assert (ran.code, ran.out) == (3, "")
+    assert "is not the unfinished target" in ran.err
+
+
+def test_reembed_needs_an_embedder(mneme, filled, tmp_path):
+    assert mneme("reembed", filled, tmp_path / "new.db", "--embedder", "none").code == 2
+    assert not (tmp_path / "new.db").exists()
+
+
+class Other(HashEmbedder):
+    """Another model of the same dimension."""
+
+    def __init__(self):
+        super().__init__()
+        self.fingerprint = "mneme-testing-scripted-1"
+
+    def _vector(self, text):
+        return super()._vector(text)[::-1].copy()

@@ -54,6 +54,7 @@ NEEDS_A_FILE = {
     "check": ["check", "FILE"],
     "vacuum": ["vacuum", "FILE"],
     "clear": ["clear", "FILE", "--yes"],
+    "reembed": ["reembed", "FILE", "other.db", "--embedder", "mneme.testing:HashEmbedder"],
 }
 
 

@@ -36,6 +36,8 @@ from mneme import (
     MemoryStore,
     PostgresStore,
     RedisStore,
+    ReembedProgress,
+    ReembedReport,
     SemanticCache,
     SQLiteStore,
     Stats,
@@ -61,6 +63,7 @@ from mneme.testing import (
     SlowStore,
 )
 from mneme.tools.calibrate import CalibrationResult, CurvePoint, find_threshold, precision_recall_curve
+from mneme.tools.migrate import areembed, reembed
 
 version: str = mneme.__version__
 
@@ -337,6 +340,19 @@ def any_store(store: AsyncStore) -> AsyncSemanticCache:
     return AsyncSemanticCache(store=store, embedder=Mine())
 
 
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+moved: ReembedReport = reembed("a.db", Path("b.db"), embedder, batch_size=8, progress=lambda now: print(now.seconds_left))
+
+
+async def move() -> ReembedReport:
+    def tell(now: ReembedProgress) -> None:
+        print(now.done / now.total)
+
+    await areembed("a.db", on_a_loop, embedder, progress=tell)
+    return await areembed(on_a_network, on_a_loop, awaited, concurrency=8, retries=0, retry_seconds=0.5)
+
+
 # --- errors and fakes ------------------------------------------------------------------------------------------------
 
 errors: list[type[mneme.MnemeError]] = [
@@ -351,6 +367,7 @@ errors: list[type[mneme.MnemeError]] = [
     mneme.MultiProcessLockError,
     mneme.NamespaceQuotaExceededError,
     mneme.QuantizationError,
+    mneme.ReembeddingError,
     mneme.SchemaMigrationError,
     mneme.StoreBackendError,
 ]

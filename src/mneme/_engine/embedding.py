@@ -16,7 +16,11 @@ async def embed(core: Core, texts: Sequence[str]) -> list[Vector | None]:
     Raises whatever the embedder raises, and `EmbedderDimensionError`, `TypeError` or `ValueError` for what is no
     vector of the cache's dimension.
     """
-    embedder = core.embedder
+    return await embed_texts(core.embedder, texts)
+
+
+async def embed_texts(embedder: AsyncEmbedder | None, texts: Sequence[str]) -> list[Vector | None]:
+    """Like `embed`, of any embedder."""
     if embedder is None or not texts:
         return [None] * len(texts)
     embed_many = getattr(embedder, "embed_many", None)

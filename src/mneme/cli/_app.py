@@ -11,6 +11,7 @@ from mneme.cli._get import get
 from mneme.cli._inspect import inspect
 from mneme.cli._plan import plan
 from mneme.cli._put import put
+from mneme.cli._reembed import reembed
 from mneme.cli._stats import stats
 from mneme.cli.demo import demo
 
@@ -51,6 +52,7 @@ Examples:
   mneme check answers.db                                     is it sound
   mneme vacuum answers.db                                    remove what expired
   mneme clear answers.db --yes                               forget everything
+  mneme reembed answers.db new.db                            move to another embedder
   mneme plan --entries 10m --dim 768                         what that many would take
   mneme calibrate pairs.jsonl                                a threshold from labelled pairs
 
@@ -64,5 +66,5 @@ def app() -> None:
     """A semantic cache in a file: it answers again whatever means the same as something answered before."""
 
 
-for _command in (demo, put, get, inspect, stats, check, vacuum, clear, plan, calibrate):
+for _command in (demo, put, get, inspect, stats, check, vacuum, clear, reembed, plan, calibrate):
     app.add_command(_command)

@@ -1,1 +1,1 @@
-"""What is run now and then rather than in every process: calibrating a threshold."""
+"""What is run now and then rather than in every process: calibrating a threshold, moving to another embedder."""

@@ -1,0 +1,76 @@
+"""`mneme reembed`: every entry gets a vector of another embedder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mneme import ReembedProgress
+from mneme.cli import _options as options, _show as show
+from mneme.cli._failure import Failure, asking
+from mneme.cli._open import find_embedder
+from mneme.cli._out import Out, console_for, is_terminal
+from mneme.tools.migrate import reembed as reembed_all
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme reembed answers.db new.db
+  mneme reembed answers.db new.db --embedder my_project.vectors:embedder --batch-size 128
+
+Interrupted or killed, it goes on when called again in the same way."""
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--embedder",
+    default="local",
+    show_default=True,
+    metavar="local|MODULE:ATTRIBUTE",
+    help="The new one.",
+)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Texts embedded at a time.")
+@click.option("--retries", type=click.IntRange(0), default=3, show_default=True, help="Of a batch that fails.")
+@options.json_option
+def reembed(*, source: Path, target: Path, embedder: str, batch_size: int, retries: int, as_json: bool) -> None:
+    """Give every entry of SOURCE a vector of another embedder, in a new file TARGET. SOURCE is only read."""
+    out = Out(as_json=as_json)
+    if not source.exists():
+        raise Failure(f"there is no file {str(source)!r}; check the path", "FileNotFoundError")
+    new = find_embedder(embedder)
+    if new is None:
+        raise click.UsageError("--embedder none makes no vectors; name the new embedder")
+    with _bar() as bar, asking():
+        task = bar.add_task("embedding", total=None)
+
+        def progress(now: ReembedProgress) -> None:
+            bar.update(task, completed=now.done, total=now.total)
+
+        report = reembed_all(source, target, new, batch_size=batch_size, retries=retries, progress=progress)
+    out.document({"target": str(target), "embedder_fingerprint": new.fingerprint, **asdict(report)})
+    out.say(
+        f"{target} holds {show.counted(report.entries, 'entry')}; made {show.counted(report.embedded, 'vector')} in "
+        f"{show.span(report.seconds)}"
+    )
+    if report.too_long:
+        out.say(f"{show.counted(report.too_long, 'query')} too long for the embedder: found by equal queries alone")
+    if report.skipped:
+        out.say(f"left behind {show.counted(report.skipped, 'entry')} that had expired")
+
+
+def _bar() -> Progress:
+    """On stderr, so that stdout holds the result alone; nothing where nobody watches."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console_for(sys.stderr),
+        disable=not is_terminal(sys.stderr),
+        transient=True,
+    )
