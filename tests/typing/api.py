@@ -342,7 +342,7 @@ def any_store(store: AsyncStore) -> AsyncSemanticCache:
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
-moved: ReembedReport = reembed("a.db", Path("b.db"), embedder, batch_size=8, progress=lambda now: print(now.seconds_left))
+moved: ReembedReport = reembed("a.db", Path("b.db"), embedder, batch_size=8, progress=lambda now: print(now.total))
 
 
 async def move() -> ReembedReport:

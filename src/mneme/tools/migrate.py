@@ -148,7 +148,8 @@ async def _run(
 def _store(place: Place, what: str) -> Store | AsyncStore:
     if isinstance(place, (str, os.PathLike)):
         return SQLiteStore(place)
-    if isinstance(place, type) or not isinstance(place, Store):
+    candidate: object = place
+    if isinstance(place, type) or not isinstance(candidate, Store):  # so is an AsyncStore: its verbs have these names
         raise TypeError(f"{what} must be a path or a store, not {type(place).__name__}")
     return place
 
