@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "cache": (*BACKENDS, "_assemble", "decorators"),
     "async_cache": (*BACKENDS, "_assemble", "decorators", "cache"),
     # 7: tools that work on whole stores, beneath any cache
-    "tools": (*BACKENDS, "_assemble", "cache", "async_cache", "embedders", "mneme"),
+    "tools": (*BACKENDS, "_assemble", "cache", "async_cache", "embedders", "calibration", "cli", "mneme"),
     "__main__": ("cli",),
 }
 # 7: every other public unit. It uses what users use: `from mneme import ...` and the public modules, save these:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mneme import ReembedProgress
 from mneme.cli import _options as options, _show as show
 from mneme.cli._failure import Failure, asking
 from mneme.cli._open import find_embedder
-from mneme.cli._out import Out, console_for, is_terminal
+from mneme.cli._out import Out
+from mneme.cli._progress import reporting
 from mneme.tools.migrate import reembed as reembed_all
 
 
@@ -45,11 +44,10 @@ def reembed(*, source: Path, target: Path, embedder: str, batch_size: int, retri
     new = find_embedder(embedder)
     if new is None:
         raise click.UsageError("--embedder none makes no vectors; name the new embedder")
-    with _bar() as bar, asking():
-        task = bar.add_task("embedding", total=None)
+    with reporting("embedding") as report_to, asking():
 
         def progress(now: ReembedProgress) -> None:
-            bar.update(task, completed=now.done, total=now.total)
+            report_to(now.done, now.total)
 
         report = reembed_all(source, target, new, batch_size=batch_size, retries=retries, progress=progress)
     out.document({"target": str(target), "embedder_fingerprint": new.fingerprint, **asdict(report)})
@@ -61,16 +59,3 @@ def reembed(*, source: Path, target: Path, embedder: str, batch_size: int, retri
         out.say(f"{show.counted(report.too_long, 'query')} too long for the embedder: found by equal queries alone")
     if report.skipped:
         out.say(f"left behind {show.counted(report.skipped, 'entry')} that had expired")
-
-
-def _bar() -> Progress:
-    """On stderr, so that stdout holds the result alone; nothing where nobody watches."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console_for(sys.stderr),
-        disable=not is_terminal(sys.stderr),
-        transient=True,
-    )

@@ -148,10 +148,13 @@ async def _run(
 def _store(place: Place, what: str) -> Store | AsyncStore:
     if isinstance(place, (str, os.PathLike)):
         return SQLiteStore(place)
-    candidate: object = place
-    if isinstance(place, type) or not isinstance(candidate, Store):  # so is an AsyncStore: its verbs have these names
+    if isinstance(place, type) or not _has_the_verbs_of_a_store(place):
         raise TypeError(f"{what} must be a path or a store, not {type(place).__name__}")
     return place
+
+
+def _has_the_verbs_of_a_store(candidate: object) -> bool:
+    return isinstance(candidate, Store)  # so is an AsyncStore: its verbs have the same names
 
 
 def _check_places(source: Store | AsyncStore, target: Store | AsyncStore) -> None:
