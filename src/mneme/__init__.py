@@ -24,7 +24,18 @@ from mneme.errors import (
 )
 from mneme.ports import AsyncEmbedder, AsyncStore, Codec, Embedder, Index, Store
 from mneme.stores import MemoryStore, SQLiteStore
-from mneme.types import CacheInfo, Candidate, Entry, Explanation, Health, Hit, ReembedProgress, ReembedReport, Stats
+from mneme.types import (
+    CacheInfo,
+    Candidate,
+    Entry,
+    Explanation,
+    Forgotten,
+    Health,
+    Hit,
+    ReembedProgress,
+    ReembedReport,
+    Stats,
+)
 
 if typing.TYPE_CHECKING:
     from mneme.async_cache import AsyncSemanticCache
@@ -55,6 +66,7 @@ __all__ = [
     "EmbedderMismatchError",
     "Entry",
     "Explanation",
+    "Forgotten",
     "Health",
     "Hit",
     "HnswIndex",

@@ -8,7 +8,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import maintain, verbs
+from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._rules.arguments import check_unit
@@ -20,7 +20,7 @@ from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
-from mneme.types import Entry, Explanation, Health, Hit, Stats
+from mneme.types import Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="AsyncSemanticCache")
 
@@ -312,6 +312,19 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         older_than: TTL = None,
     ) -> int:
         return await verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+
+    async def forget(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Sequence[str] | None = None,
+        scope: Scope = None,
+        where: Mapping[str, Any] | None = None,
+        timeout: float = 30.0,
+    ) -> Forgotten:
+        return await forgetting.forget(
+            self._core, namespace=namespace, tags=tags, scope=scope, where=where, timeout=timeout
+        )
 
     async def clear(self) -> int:
         return await verbs.clear(self._core, None)

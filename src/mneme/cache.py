@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import maintain, verbs
+from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._rules.arguments import check_unit
@@ -20,7 +20,7 @@ from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
-from mneme.types import Entry, Explanation, Health, Hit, Stats
+from mneme.types import Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="SemanticCache")
 
@@ -535,6 +535,41 @@ class SemanticCache:
         """
         return complete(
             verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+        )
+
+    def forget(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Sequence[str] | None = None,
+        scope: Scope = None,
+        where: Mapping[str, Any] | None = None,
+        timeout: float = 30.0,
+    ) -> Forgotten:
+        """Remove every entry that satisfies all that is given, and whatever is left of it in files.
+
+        In a SQLite file that are the free pages, the log and the keys of deletions; beside it the saved index, which is
+        made anew. What was removed or replaced before goes too. The whole file is rewritten, which takes as long as
+        copying it, and writers wait. What others put while this runs may stay. If this is cut short, the same again
+        finishes it. A store on a network deletes the entries; its own logs, replicas and backups are not reached, and
+        `Forgotten.remains` says so. Names of namespaces, scopes and counters stay.
+
+        Args:
+            namespace: Entries of this one.
+            tags: Entries that carry any of these.
+            scope: Entries of this scope, in *namespace* or else in "default".
+            where: Entries whose metadata has these fields with equal values: `{"user_id": 42}`. A tuple means any of
+                its values. Reads every entry that the rest selects.
+            timeout: Seconds to wait for other processes that use the file. When they are up, the entries are removed
+                all the same, and `Forgotten.remains` says what is left and how to finish.
+
+        Raises:
+            ValueError: Nothing was given, or a value does not hold.
+            TypeError: A value is of the wrong type.
+            StoreBackendError: The store failed; nothing was removed, or some. The same again finishes it.
+        """
+        return complete(
+            forgetting.forget(self._core, namespace=namespace, tags=tags, scope=scope, where=where, timeout=timeout)
         )
 
     def clear(self) -> int:

@@ -49,6 +49,7 @@ __all__ = [
     "Ref",
     "Removed",
     "SavedIndex",
+    "ScrubbingStore",
     "SearchingStore",
     "Selection",
     "Store",
@@ -212,6 +213,23 @@ class MarkedStore(Protocol):
 
     def mark(self, text: str) -> None:
         """Remember *text* in place of the one before. No sequence number is used up."""
+        ...
+
+
+@runtime_checkable
+class ScrubbingStore(Protocol):
+    """What a store may offer besides: to overwrite what deleted and replaced entries left behind.
+
+    An `AsyncStore` that offers it has the same verb, awaited.
+    """
+
+    def scrub(self, timeout: float) -> list[str]:
+        """Leave no byte of what is no longer stored in any file of the store's; what remains, a sentence each.
+
+        Not even of the keys of deleted entries, which `changes` reports: their bytes come to mean nothing. Whoever else
+        uses the store is waited for, at most *timeout* seconds. Where that is not enough, or something fails, the
+        sentence says how to finish. Entries that are stored are not touched.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "Candidate",
     "Entry",
     "Explanation",
+    "Forgotten",
     "Health",
     "Hit",
     "Layer",
@@ -137,6 +138,21 @@ class Health:
     store_backend: str
     vector_dtype: str
     multi_process_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `forget` removed, and what it could not."""
+
+    entries: int
+    """How many were removed."""
+    remains: tuple[str, ...]
+    """Where bytes of removed entries may still be, and how to finish: a sentence each; empty if nowhere."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left of them in any file of the cache."""
+        return not self.remains
 
 
 @dataclass(frozen=True, slots=True)

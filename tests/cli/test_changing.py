@@ -1,4 +1,4 @@
-"""`put`, `check`, `vacuum` and `clear`: changing a file, and keeping it sound."""
+"""`put`, `check`, `vacuum`, `clear` and `forget`: changing a file, and keeping it sound."""
 
 import io
 import json
@@ -211,3 +211,48 @@ class Other(HashEmbedder):
 
     def _vector(self, text):
         return super()._vector(text)[::-1].copy()
+
+
+# --- forget ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        (["--namespace", "shop"], {1}),
+        (["--tag", "geography"], {2, 3}),
+        (["--where", "by=a person"], {2, 3}),
+        (["--where", 'by="a person"', "--tag", "geography"], {2, 3}),
+        (["--where", "by=nobody"], {1, 2, 3}),
+        (["--namespace", "shop", "--scope", '{"size": "small"}'], {1, 2}),
+    ],
+)
+def test_forget_removes_what_it_is_told_to_without_a_trace(mneme, filled, filters, left):
+    document = mneme("forget", filled, *filters, "--yes", "--json").document
+    assert document == {"removed": 3 - len(left), "clean": True, "remains": [], "entries": len(left)}
+    entries = mneme("inspect", filled, "--json").document["entries"]
+    assert {entry["entry_id"] for entry in entries} == left
+    assert (b"Paris" in filled.read_bytes()) == (1 in left)
+
+
+def test_forget_takes_a_number_for_the_number_and_for_the_text(mneme, cache_path):
+    with SemanticCache(cache_path) as cache:
+        for query, user in [("number", 42), ("text", "42"), ("other", 7), ("list", [42])]:
+            cache.put(query, "r", metadata={"user_id": user})
+    ran = mneme("forget", cache_path, "--where", "user_id=42", "--yes")
+    assert (ran.code, ran.out) == (0, "removed 2 entries without a trace; 2 entries left\n")
+    assert mneme("forget", cache_path, "--where", "user_id=[42]", "--yes").out.startswith("removed 1 entry")
+
+
+def test_forget_exits_with_1_and_says_how_to_finish_when_traces_remain(mneme, filled):
+    reader = sqlite3.connect(filled, isolation_level=None)
+    try:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM entries").fetchone()
+        ran = mneme("forget", filled, "--tag", "geography", "--timeout", "0", "--yes")
+    finally:
+        reader.close()
+    assert ran.code == 1
+    assert "forget again" in ran.out
+    assert ran.out.endswith("removed 1 entry, but traces remain; 2 entries left\n")
+    assert mneme("forget", filled, "--tag", "geography", "--yes").code == 0

@@ -55,6 +55,7 @@ NEEDS_A_FILE = {
     "vacuum": ["vacuum", "FILE"],
     "clear": ["clear", "FILE", "--yes"],
     "reembed": ["reembed", "FILE", "other.db", "--embedder", "mneme.testing:HashEmbedder"],
+    "forget": ["forget", "FILE", "--tag", "t", "--yes"],
 }
 
 
@@ -107,6 +108,11 @@ def test_a_file_that_is_no_cache_is_refused_and_left_alone(mneme, cache_path, co
         ["inspect", "FILE", "--similar", "x", "--tag", "y"],
         ["inspect", "FILE", "--scope", "x"],
         ["clear", "FILE", "--older-than", "x", "--yes"],
+        ["forget", "FILE", "--yes"],
+        ["forget", "FILE", "--tag", "t"],
+        ["forget", "FILE", "--where", "user_id", "--yes"],
+        ["forget", "FILE", "--where", "a=1", "--where", "a=2", "--yes"],
+        ["forget", "FILE", "--tag", "t", "--timeout", "-1", "--yes"],
     ],
     ids=" ".join,
 )

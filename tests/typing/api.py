@@ -30,6 +30,7 @@ from mneme import (
     Embedder,
     Entry,
     Explanation,
+    Forgotten,
     Health,
     Hit,
     Index,
@@ -49,7 +50,7 @@ from mneme import (
 )
 from mneme.embedders import LocalEmbedder
 from mneme.indexes import ExactIndex
-from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, SearchingStore, Vector
+from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, Vector
 from mneme.testing import (
     AsyncTwin,
     FailingEmbedder,
@@ -121,6 +122,7 @@ stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.d
 on_a_network: Store = PostgresStore("postgresql:///", schema="cache", statement_timeout=1, max_size=2)
 on_a_loop: AsyncStore = AsyncPostgresStore("postgresql:///", prepare_threshold=5, connect_timeout=0.5)
 marked: MarkedStore = PostgresStore("postgresql:///")
+scrubbing: tuple[ScrubbingStore, ...] = (SQLiteStore("x.db"), MemoryStore())
 searching: SearchingStore = PostgresStore("postgresql:///", search_type="vector", search_ef=200)
 network_stores: list[Store] = [RedisStore("redis://localhost"), RedisStore(client=redis.Redis(), prefix="a", timeout=1)]
 awaited_stores: list[AsyncStore] = [
@@ -220,6 +222,8 @@ def blocking(cache: SemanticCache) -> None:
     cache.get_or_compute("q", str.upper, single_flight="never")  # type: ignore[arg-type]
     deleted: bool = cache.delete("q") or cache.delete(nearest[0]) or cache.delete("q", namespace="n", scope="s")
     removed: int = cache.invalidate(tags=["t"], namespace="n", scope={"a": 1}, older_than="1d")
+    forgotten: Forgotten = cache.forget(namespace="n", tags=["t"], scope="s", where={"user": (1, "1")}, timeout=5)
+    removed += forgotten.entries if forgotten.clean and not forgotten.remains else 0
     removed += cache.clear() + cache.clear_namespace("n") + cache.vacuum(namespace="n", compact=False) + cache.compact()
     names: list[str] = cache.list_namespaces()
     stats: Stats = cache.stats() if names else cache.stats("n")
@@ -296,6 +300,7 @@ async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[s
     value: Any = await cache.get_or_compute("q", ready) or await cache.get_or_compute("q", str.upper)
     deleted: bool = await cache.delete("q")
     removed: int = await cache.invalidate(tags=["t"]) + await cache.clear() + await cache.clear_namespace("n")
+    removed += (await cache.forget(where={"user": 1})).entries
     removed += await cache.vacuum(compact=False) + await cache.compact()
     names: list[str] = await cache.list_namespaces()
     stats: Stats = await cache.stats()

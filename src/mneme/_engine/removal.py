@@ -20,11 +20,11 @@ from mneme.ports import Record, Removed, Selection
 async def remove(core: Core, selection: Selection) -> list[Removed]:
     """Delete what *selection* means, from the store and from memory."""
     async with core.writer:
-        return await core.runtime.finish(_remove(core, selection))
+        return await core.runtime.finish(remove_held(core, selection))
 
 
-async def _remove(core: Core, selection: Selection) -> list[Removed]:
-    """The caller holds `writer`."""
+async def remove_held(core: Core, selection: Selection) -> list[Removed]:
+    """As `remove`. The caller holds `writer`."""
     await sync.catch_up(core)
     removed = None
     try:
@@ -73,7 +73,7 @@ async def remove_dead(core: Core, dead: Sequence[tuple[Record, Verdict]]) -> Non
             async with core.writer:
                 records = await core.store.read(list(refused))
                 same = [record.id for record in records if record is not None and record.seq == refused[record.id]]
-                await core.runtime.finish(_remove(core, Selection(refs=same)))
+                await core.runtime.finish(remove_held(core, Selection(refs=same)))
     except StoreBackendError as error:
         core.store_failed(dead[0][0].namespace, "removing entries that cannot answer", error)
 
@@ -106,7 +106,7 @@ async def evict(core: Core, now: float) -> Evicted:
             await sync.count(core)
         for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
             await usage.flush(core)  # or the store would not know what was used last
-            removed += await _remove(core, Selection(namespace=namespace, least_recent=count))
+            removed += await remove_held(core, Selection(namespace=namespace, least_recent=count))
     except StoreBackendError as error:
         return Evicted(removed, error)
     return Evicted(removed)

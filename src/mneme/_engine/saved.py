@@ -164,7 +164,7 @@ async def save(core: Core, *, always: bool = False) -> None:
     ports = _ports(core)
     if ports is None or core.dirty:
         return
-    store, index, path = ports
+    store, _, path = ports
     size = await core.index.size()
     if core.saved_seq is None:
         if size < _WORTH_SAVING:
@@ -173,7 +173,8 @@ async def save(core: Core, *, always: bool = False) -> None:
         return  # however few are left: the file would go on holding what was removed
     mark = core.new_mark()
     try:
-        await index.save(
+        await sync.replay(core)  # or the file would hold what others have removed, and perhaps overwritten
+        await cast("_SavedIndex", core.index).save(
             path,
             json.dumps(
                 {"mark": mark, "seq": core.applied_seq, "chosen": core.choice is not None and core.choice.taken}

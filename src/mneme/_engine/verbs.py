@@ -6,6 +6,7 @@ Both faces call these with the arguments they were called with, and add nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,8 +17,9 @@ from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
-from mneme._rules.keys import Scope, canonical_scope, partition_of
+from mneme._rules.keys import Scope
 from mneme._rules.reserved import BEYOND
+from mneme._rules.selecting import selection_of
 from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
@@ -299,15 +301,8 @@ async def invalidate(
     if tags is None and namespace is None and scope is None and older_than is None:
         raise ValueError("invalidate needs at least one of tags, namespace, scope and older_than; clear() removes all")
     age = seconds(older_than, "older_than")
-    partition = None
-    if scope is not None:
-        partition = partition_of(check_namespace("default" if namespace is None else namespace), canonical_scope(scope))
-    selection = Selection(
-        namespace=None if namespace is None else check_namespace(namespace),
-        partition=partition,
-        tags=None if tags is None else check_tags(tags),
-        created_before=None if age is None else core.clock.now() - age,
-    )
+    created_before = None if age is None else core.clock.now() - age
+    selection = replace(selection_of(namespace, tags, scope), created_before=created_before)
     return len(await removal.remove(core, selection))
 
 

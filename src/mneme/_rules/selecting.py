@@ -1,10 +1,24 @@
-"""Whether a selection means a record, for those who hold records in memory."""
+"""What callers select, and whether that means a record, for those who hold records in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from mneme._rules.arguments import check_namespace, check_tags
+from mneme._rules.keys import Scope, canonical_scope, partition_of
 from mneme.ports import Record, Selection
+
+
+def selection_of(namespace: str | None, tags: Sequence[str] | None, scope: Scope) -> Selection:
+    """The entries that satisfy all that is given. A scope belongs to a namespace, by default to "default"."""
+    partition = None
+    if scope is not None:
+        partition = partition_of(check_namespace("default" if namespace is None else namespace), canonical_scope(scope))
+    return Selection(
+        namespace=None if namespace is None else check_namespace(namespace),
+        partition=partition,
+        tags=None if tags is None else check_tags(tags),
+    )
 
 
 def satisfies(record: Record, selection: Selection) -> bool:

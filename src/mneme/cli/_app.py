@@ -7,6 +7,7 @@ import click
 from mneme import __version__
 from mneme.cli._calibrate import calibrate
 from mneme.cli._care import check, clear, vacuum
+from mneme.cli._forget import forget
 from mneme.cli._get import get
 from mneme.cli._inspect import inspect
 from mneme.cli._plan import plan
@@ -51,8 +52,9 @@ Examples:
   mneme stats answers.db                                     how it is used
   mneme check answers.db                                     is it sound
   mneme vacuum answers.db                                    remove what expired
-  mneme clear answers.db --yes                               forget everything
   mneme reembed answers.db new.db                            move to another embedder
+  mneme clear answers.db --yes                               remove everything
+  mneme forget answers.db --where user_id=42                 leave no trace of it
   mneme plan --entries 10m --dim 768                         what that many would take
   mneme calibrate pairs.jsonl                                a threshold from labelled pairs
 
@@ -66,5 +68,18 @@ def app() -> None:
     """A semantic cache in a file: it answers again whatever means the same as something answered before."""
 
 
-for _command in (demo, put, get, inspect, stats, check, vacuum, clear, reembed, plan, calibrate):
+for _command in (
+    demo,
+    put,
+    get,
+    inspect,
+    stats,
+    check,
+    vacuum,
+    clear,
+    forget,
+    reembed,
+    plan,
+    calibrate,
+):
     app.add_command(_command)

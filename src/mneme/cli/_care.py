@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mneme import SemanticCache
 from mneme.cli import _options as options, _show as show
+from mneme.cli._agree import agreed
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened
 from mneme.cli._out import Out
@@ -91,19 +90,10 @@ def clear(
     out = Out(as_json=as_json)
     some: dict[str, Any] = {"namespace": namespace, "tags": tags or None, "older_than": older_than}
     with opened(file) as cache, asking():
-        if not yes and not _agreed(file, cache, namespace, narrowed=bool(tags or older_than is not None)):
+        if not yes and not agreed(file, cache, namespace, narrowed=bool(tags or older_than is not None)):
             out.say("nothing was removed")
             raise no()
         removed = cache.clear() if all(value is None for value in some.values()) else cache.invalidate(**some)
         entries = cache.stats().entries
     out.document({"removed": removed, "entries": entries})
     out.say(f"removed {show.counted(removed, 'entry')}; {show.counted(entries, 'entry')} left")
-
-
-def _agreed(file: Path, cache: SemanticCache, namespace: str | None, *, narrowed: bool) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("there is no terminal to ask on; pass --yes to remove entries")
-    count = show.counted(cache.stats(namespace).entries, "entry")
-    where = file if namespace is None else f"namespace {namespace!r} of {file}"
-    what = f"those of the {count}" if narrowed else f"all of the {count}"
-    return click.confirm(f"Remove {what} in {where}{' that match' if narrowed else ''}?", err=True)

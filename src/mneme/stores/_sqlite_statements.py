@@ -41,6 +41,7 @@ __all__ = [
     "REMOVE_TAGS",
     "REMOVE_VECTOR",
     "REPLACE_FACTS",
+    "SCRAMBLE_TOMBSTONES",
     "SET_ACCESSED",
     "SET_FORGOTTEN",
     "SUMMARY",
@@ -129,6 +130,8 @@ DELETE_TAGS = "DELETE FROM tags WHERE entry_id IN (SELECT value FROM json_each(?
 FORGET = "DELETE FROM tombstones WHERE seq <= ?"
 SET_FORGOTTEN = "UPDATE meta SET forgotten = ?"
 FORGOTTEN = "SELECT forgotten FROM meta"
+SCRAMBLE_TOMBSTONES = "UPDATE tombstones SET key = randomblob(32)"
+"""A key is a hash of a query that may be guessed; who follows deletions goes by their ids."""
 INSERT_TOMBSTONE = "INSERT INTO tombstones (seq, id, key) VALUES (?, ?, ?)"
 
 SET_ACCESSED = "UPDATE facts SET accessed_at = ? WHERE id = ?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -154,6 +155,12 @@ class MemoryStore:
         with self._lock:
             self._require_open()
             return 0
+
+    def scrub(self, timeout: float) -> list[str]:  # noqa: ARG002 -- nobody is to be waited for
+        with self._lock:
+            self._require_open()
+            self._deleted = deque(change._replace(key=secrets.token_bytes(32)) for change in self._deleted)
+            return []
 
     def close(self) -> None:
         with self._lock:

@@ -32,6 +32,7 @@ from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
+from mneme.stores._sqlite_scrub import scrubbed
 from mneme.stores._sqlite_transaction import in_transaction
 from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
 
@@ -211,6 +212,17 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 raise self._meaning_of(error) from error
             return max(before - self._bytes(), 0)
+
+    def scrub(self, timeout: float) -> list[str]:
+        with self._lock:
+            writer = self._require_writer()
+            try:
+                return scrubbed(writer, self._path, timeout)
+            except sqlite3.Error as error:
+                raise self._meaning_of(error) from error
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    writer.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout * 1000)}")
 
     def marked(self) -> str | None:
         found: str | None = self._look(lambda connection: connection.execute(sql.MARKED).fetchone()[0])
