@@ -43,6 +43,15 @@ def test_an_equal_call_is_answered_from_the_cache(ask, calls):
     assert calls == [("What is rain?", "small", (), 0.0, {})]
 
 
+def test_a_call_costs_what_the_decorator_was_told(cache):
+    @cache.memoize(cost=len)
+    def double(text):
+        return text * 2
+
+    assert [double("abc"), double("abc"), double("ABC")] == ["abcabc"] * 3
+    assert cache.stats().cost_saved == 12
+
+
 def test_a_similar_question_is_answered_as_well(cache_path, calls):
     embedder = ScriptedEmbedder({"What is rain?": [1, 0], "What's rain?": [0.96, 0.28], "What is snow?": [0, 1]})
     with SemanticCache(cache_path, embedder) as cache:

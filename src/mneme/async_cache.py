@@ -200,6 +200,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         metadata: Mapping[str, Any] | None = None,
         ttl: TTL = None,
         tags: Sequence[str] = (),
+        cost: float = 0.0,
     ) -> bool:
         return await verbs.put(
             self._core,
@@ -211,6 +212,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             metadata=metadata,
             ttl=ttl,
             tags=tags,
+            cost=cost,
         )
 
     async def put_many(
@@ -222,9 +224,10 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         metadata: Mapping[str, Any] | None = None,
         ttl: TTL = None,
         tags: Sequence[str] = (),
+        cost: float = 0.0,
     ) -> int:
         return await verbs.put_many(
-            self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags
+            self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags, cost=cost
         )
 
     async def get_or_compute(
@@ -244,6 +247,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         stale_ttl: TTL = None,
         stale_on_error: bool = False,
         single_flight: SingleFlight = "exact",
+        cost: float | Callable[[Any], float] = 0.0,
     ) -> Any:
         if embedding is None and not bypass:
             if similarity_threshold is not None:
@@ -265,6 +269,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             lifetime=Lifetime(ttl, jitter, stale_ttl),
             stale_on_error=stale_on_error,
             single_flight=single_flight,
+            cost=cost,
         )
         return got.value
 
@@ -282,6 +287,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         stale_ttl: TTL = None,
         stale_on_error: bool = False,
         single_flight: SingleFlight = "exact",
+        cost: float | Callable[[Any], float] = 0.0,
     ) -> AsyncMemoize:
         return AsyncMemoize(
             self,
@@ -296,6 +302,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             stale_ttl=stale_ttl,
             stale_on_error=stale_on_error,
             single_flight=single_flight,
+            cost=cost,
         )
 
     # --- removing ----------------------------------------------------------------------------------------------------

@@ -307,6 +307,7 @@ class SemanticCache:
         metadata: Mapping[str, Any] | None = None,
         ttl: TTL = None,
         tags: Sequence[str] = (),
+        cost: float = 0.0,
     ) -> bool:
         """Store a response; `False` if the validator refuses it, and then nothing is written, or if the store failed.
 
@@ -322,6 +323,8 @@ class SemanticCache:
             metadata: JSON values that come back with every hit.
             ttl: How long it lives: seconds, a timedelta or "1h30m"; `None` for the cache's default, infinite for ever.
             tags: Names to `invalidate` it by.
+            cost: What the response cost, finite and 0 or more, in money or whatever unit you count in. Each hit adds
+                it to `Stats.cost_saved`.
 
         Raises:
             TypeError, ValueError: An argument is of the wrong type, empty, too large, or would not come back as it
@@ -345,6 +348,7 @@ class SemanticCache:
                 metadata=metadata,
                 ttl=ttl,
                 tags=tags,
+                cost=cost,
             )
         )
 
@@ -357,6 +361,7 @@ class SemanticCache:
         metadata: Mapping[str, Any] | None = None,
         ttl: TTL = None,
         tags: Sequence[str] = (),
+        cost: float = 0.0,
     ) -> int:
         """Store many responses in one embedder batch and one transaction: all of them, or none.
 
@@ -368,6 +373,7 @@ class SemanticCache:
             metadata: For items that do not say.
             ttl: For items that do not say.
             tags: For items that do not say.
+            cost: For each item that does not say.
 
         Returns:
             How many were stored: all but those that the validator refused; 0 if the store failed.
@@ -375,7 +381,9 @@ class SemanticCache:
         Raises: as `put`, for the first item that is not right; nothing was written.
         """
         return complete(
-            verbs.put_many(self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags)
+            verbs.put_many(
+                self._core, items, namespace=namespace, scope=scope, metadata=metadata, ttl=ttl, tags=tags, cost=cost
+            )
         )
 
     def get_or_compute(
@@ -395,6 +403,7 @@ class SemanticCache:
         stale_ttl: TTL = None,
         stale_on_error: bool = False,
         single_flight: SingleFlight = "exact",
+        cost: float | Callable[[Any], float] = 0.0,
     ) -> Any:
         """The stored answer, or else what `compute(query)` returns, which is stored.
 
@@ -420,6 +429,8 @@ class SemanticCache:
             stale_ttl: Keep an expired entry for so much longer, and serve it to others while one caller computes anew.
             stale_on_error: If computing fails, serve an entry that expired no longer than *stale_ttl* ago.
             single_flight: "semantic": wait also for a query under way that is similar enough to answer this one.
+            cost: As for `put`, or a function that tells it by the value (from the tokens that a model says it used, for
+                instance). If that fails, the value is stored without a cost, with a warning.
 
         Raises: as `get` and whatever `compute` raises.
         """
@@ -444,6 +455,7 @@ class SemanticCache:
                 lifetime=Lifetime(ttl, jitter, stale_ttl),
                 stale_on_error=stale_on_error,
                 single_flight=single_flight,
+                cost=cost,
             )
         ).value
 
@@ -461,6 +473,7 @@ class SemanticCache:
         stale_ttl: TTL = None,
         stale_on_error: bool = False,
         single_flight: SingleFlight = "exact",
+        cost: float | Callable[[Any], float] = 0.0,
     ) -> Memoize:
         """A decorator that answers calls of a function from the cache.
 
@@ -481,6 +494,7 @@ class SemanticCache:
             stale_ttl: As for `get_or_compute`.
             stale_on_error: As for `get_or_compute`.
             single_flight: As for `get_or_compute`.
+            cost: As for `get_or_compute`.
 
         Raises:
             TypeError: When decorating: the function is a generator, or of the other face's kind. When calling: there
@@ -499,6 +513,7 @@ class SemanticCache:
             stale_ttl=stale_ttl,
             stale_on_error=stale_on_error,
             single_flight=single_flight,
+            cost=cost,
         )
 
     # --- removing ----------------------------------------------------------------------------------------------------

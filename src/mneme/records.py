@@ -75,6 +75,8 @@ class Record(NamedTuple):
     """Assigned by the store on every write: strictly increasing over the whole store."""
     vector: Vector | None = None
     """Unit length, or `None` for an entry of the exact layer alone. Read back only when asked for."""
+    cost: float = 0.0
+    """What the response cost, in whatever unit the caller counts in; 0.0 if unknown."""
 
 
 class Written(NamedTuple):
@@ -145,6 +147,7 @@ class Counters:
     evictions: int = 0
     expirations: int = 0
     seconds_saved: float = 0.0
+    cost_saved: float = 0.0
 
     def __add__(self, other: Counters) -> Counters:
         return Counters(
@@ -154,6 +157,7 @@ class Counters:
             self.evictions + other.evictions,
             self.expirations + other.expirations,
             self.seconds_saved + other.seconds_saved,
+            self.cost_saved + other.cost_saved,
         )
 
 

@@ -60,6 +60,8 @@ class Entry:
     accessed_at: float
     expires_at: float | None
     compute_seconds: float
+    cost: float = 0.0
+    """What it was said to have cost when it was put; 0.0 if nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Stats:
     index_tombstone_count: int
     seconds_saved: float
     """Compute time, as measured by `get_or_compute` and `memoize`, that hits made unnecessary."""
+    cost_saved: float = 0.0
+    """The same of what entries were said to have cost, by `put(cost=)` and its like."""
 
     @property
     def hit_rate(self) -> float:

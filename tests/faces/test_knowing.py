@@ -151,7 +151,7 @@ def test_every_event_has_its_fields(open_cache, clock, events):
     assert events.pop() == ("put", {"namespace": "n", "query": "rain @0", "bytes": 5})
     clock.advance(3)
     hit = cache.get("rain @0", namespace="n")
-    common = {"namespace": "n", "entry_id": hit.entry_id, "age_seconds": 3.0, "seconds_saved": 0.0}
+    common = {"namespace": "n", "entry_id": hit.entry_id, "age_seconds": 3.0, "seconds_saved": 0.0, "cost_saved": 0.0}
     assert events.pop() == ("hit_exact", {**common, "similarity": 1.0, "confidence": 1.0})
     hit = cache.get("mist @1", namespace="n")
     assert events.pop() == ("hit_semantic", {**common, "similarity": hit.similarity, "confidence": hit.confidence})

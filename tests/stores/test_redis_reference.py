@@ -49,7 +49,8 @@ def selection(draw, highest, *, least_recent):
 
 def usage(draw, highest):
     accessed = {draw.randrange(highest + 2): draw.choice(TIMES) for _ in range(5)}
-    counters = Counters(*(draw.randrange(3) for _ in range(5)), seconds_saved=draw.choice([0.0, 0.1, 0.7]))
+    saved = [draw.choice([0.0, 0.1, 0.7]) for _ in range(2)]
+    counters = Counters(*(draw.randrange(3) for _ in range(5)), *saved)
     return Usage(accessed, {draw.choice(NAMESPACES): counters, "empty": Counters()})
 
 

@@ -10,6 +10,7 @@ from mneme._engine import lookup, write
 from mneme._engine.core import Ask, Core, logger
 from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
+from mneme._rules.arguments import check_cost
 from mneme._rules.codec import decode_response, encode_response
 from mneme._rules.expiry import seconds
 from mneme._rules.matching import RESOLUTION, confidence_of
@@ -19,6 +20,8 @@ from mneme.ports import Record
 from mneme.types import Hit
 
 SingleFlight: TypeAlias = Literal["exact", "semantic"]
+Cost: TypeAlias = "float | Callable[[Any], float]"
+"""What a value cost to compute, or a function that tells it by the value."""
 
 _LOOKS = 3
 """How often a leader looks, because it waited for a twin or another flight landed while it looked; then it computes."""
@@ -35,12 +38,15 @@ class Order:
     lifetime: Lifetime
     single_flight: SingleFlight
     stale_on_error: bool
+    cost: Cost = 0.0
 
     def check(self) -> None:
         """Raise `TypeError` or `ValueError` for what cannot be carried out."""
         self.lifetime.check()
         if not callable(self.compute):
             raise TypeError(f"compute must be callable with the query, not {type(self.compute).__name__}")
+        if not callable(self.cost):
+            check_cost(self.cost)
         if self.single_flight not in ("exact", "semantic"):
             raise ValueError(f"single_flight must be 'exact' or 'semantic', got {self.single_flight!r}")
         if self.stale_on_error and self.lifetime.stale_ttl is None:
@@ -245,6 +251,7 @@ async def _store(core: Core, order: Order, value: Any, took: float) -> Record | 
             lifetime=order.lifetime,
             now=core.clock.now(),
             compute_seconds=took,
+            cost=_cost(order, value),
         )
         if one is not None:
             [written] = await write.put(core, [one])
@@ -255,6 +262,17 @@ async def _store(core: Core, order: Order, value: Any, took: float) -> Record | 
         logger.warning("a computed response could not be stored", exc_info=True)
         core.events.send("put_rejected", namespace, query=order.ask.query, error=repr(error))
     return None
+
+
+def _cost(order: Order, value: Any) -> float:
+    """What the value cost; 0.0 where the caller's function fails: the value is too dear to be lost for that."""
+    if not callable(order.cost):
+        return order.cost
+    try:
+        return check_cost(order.cost(value), "what the cost function returns")
+    except Exception:  # noqa: BLE001 -- a caller's function may raise anything
+        logger.warning("the cost function failed; the value is stored without a cost", exc_info=True)
+        return 0.0
 
 
 def _copier(core: Core, value: Any) -> Callable[[], Any]:

@@ -306,7 +306,7 @@ class Core:
             if verdict.reason != "accepted":
                 return None
             confidence = verdict.confidence
-        self.usage.hit_exact(record.namespace, record.id, now, record.compute_seconds)
+        self.usage.hit_exact(record.namespace, record.id, now, record.compute_seconds, record.cost)
         age = now - record.created_at
         hit = Hit(
             response,
@@ -354,7 +354,7 @@ class Core:
     def count_hit(self, hit: Hit, record: Record) -> None:
         """Remember a hit that is handed out, and tell of it."""
         count = self.usage.hit_exact if hit.layer == "exact" else self.usage.hit_semantic
-        count(record.namespace, record.id, self.clock.now(), record.compute_seconds)
+        count(record.namespace, record.id, self.clock.now(), record.compute_seconds, record.cost)
         self.events.hit(hit, record)
 
     def count_miss(self, namespace: str, reason: str) -> None:

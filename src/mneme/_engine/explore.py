@@ -142,6 +142,7 @@ def _entry(core: Core, record: Record) -> Entry:
         accessed_at=record.accessed_at,
         expires_at=record.expires_at,
         compute_seconds=record.compute_seconds,
+        cost=record.cost,
     )
 
 

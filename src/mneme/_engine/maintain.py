@@ -180,6 +180,7 @@ async def stats(core: Core, namespace: str | None) -> Stats:
         index_memory_bytes=index_bytes,
         index_tombstone_count=tombstones,
         seconds_saved=counters.seconds_saved,
+        cost_saved=counters.cost_saved,
     )
 
 

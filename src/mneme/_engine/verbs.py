@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from mneme._engine import compute, explore, follow, lookup, maintain, removal, write
-from mneme._engine.compute import Got, Order, SingleFlight
+from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
@@ -24,7 +24,7 @@ from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats
 
-_PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags"})
+_PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
 
 async def get_many(
@@ -158,12 +158,14 @@ async def put(
     metadata: Mapping[str, Any] | None,
     ttl: TTL,
     tags: Sequence[str],
+    cost: float,
 ) -> bool:
     down = None
     if core.info is None or core.closed:
         down = await maintain.start(core)
     ask = core.ask(query, namespace=namespace, scope=scope, embedding=embedding)
-    draft = write.draft(core, ask, response, metadata, tags, PLAIN if ttl is None else Lifetime(ttl), core.clock.now())
+    lifetime = PLAIN if ttl is None else Lifetime(ttl)
+    draft = write.draft(core, ask, response, metadata, tags, lifetime, core.clock.now(), cost=cost)
     return draft is not None and await _store(core, [draft], None, down)
 
 
@@ -192,6 +194,7 @@ async def put_many(
     metadata: Mapping[str, Any] | None,
     ttl: TTL,
     tags: Sequence[str],
+    cost: float,
 ) -> int:
     down = await maintain.start(core)
     if not hasattr(items, "__iter__"):
@@ -211,7 +214,8 @@ async def put_many(
         own_ttl = get("ttl", ttl)
         lifetime = PLAIN if own_ttl is None else Lifetime(own_ttl)
         # A moment for each: of one batch the first are the least recently used.
-        draft = write.draft(core, ask, item["response"], get("metadata", metadata), get("tags", tags), lifetime, now())
+        extras = get("metadata", metadata), get("tags", tags)
+        draft = write.draft(core, ask, item["response"], *extras, lifetime, now(), 0.0, get("cost", cost))
         if draft is not None:
             accepted.append(draft)
     whole = isinstance(vectors, np.ndarray) and len(vectors) == len(accepted) == len(given)
@@ -259,6 +263,7 @@ async def get_or_compute(
     lifetime: Lifetime,
     stale_on_error: bool,
     single_flight: SingleFlight,
+    cost: Cost,
 ) -> Got:
     down = await maintain.start(core)  # a value can be computed without the store
     if down is None and core.overdue:
@@ -277,6 +282,7 @@ async def get_or_compute(
         lifetime=lifetime,
         single_flight=single_flight,
         stale_on_error=stale_on_error,
+        cost=cost,
     )
     order.check()
     if bypass:

@@ -11,7 +11,7 @@ from mneme._engine import removal, saved, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
 from mneme._engine.removal import Evicted
-from mneme._rules.arguments import check_tags
+from mneme._rules.arguments import check_cost, check_tags
 from mneme._rules.codec import encode_metadata, encode_response
 from mneme._rules.expiry import TTL, deadlines, fraction, seconds
 from mneme._runtime.breaker import NotAskedError, check_asked
@@ -62,6 +62,7 @@ def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a ba
     lifetime: Lifetime,
     now: float,
     compute_seconds: float = 0.0,
+    cost: float = 0.0,
 ) -> Draft | None:
     """A checked entry; `None`, and an event, when the validator refuses the response.
 
@@ -111,6 +112,7 @@ def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a ba
         0,
         0,
         ask.vector,
+        cost if cost == 0.0 else check_cost(cost),
     )
     return Draft(ask.hot_key, response, record)
 
@@ -175,7 +177,7 @@ async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
 
 def stored(record: Record, written: Written) -> Record:
     """The record as the store would give it back, without the vector."""
-    return Record._make((*record[:_GIVEN], written.id, written.seq, None))
+    return Record._make((*record[:_GIVEN], written.id, written.seq, None, record.cost))
 
 
 def _make_hot(core: Core, drafts: Sequence[Draft], written: Sequence[Written]) -> None:

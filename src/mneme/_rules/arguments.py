@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
@@ -70,6 +71,15 @@ def check_seconds(value: Any, what: str) -> float:
         raise TypeError(f"{what} must be a number, not {type(value).__name__}")
     if not value >= 0:
         raise ValueError(f"{what} must be seconds, 0 or more, got {value!r}")
+    return float(value)
+
+
+def check_cost(value: Any, what: str = "cost") -> float:
+    """A finite amount, 0 or more, in whatever unit the caller counts in."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{what} must be a finite amount, 0 or more, got {value!r}")
     return float(value)
 
 

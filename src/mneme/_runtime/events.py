@@ -44,4 +44,5 @@ class Events:
                 confidence=hit.confidence,
                 age_seconds=hit.age_seconds,
                 seconds_saved=record.compute_seconds,
+                cost_saved=record.cost,
             )

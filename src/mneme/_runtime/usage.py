@@ -27,6 +27,7 @@ class _Tally:
     evictions: int = 0
     expirations: int = 0
     seconds_saved: float = 0.0
+    cost_saved: float = 0.0
 
     def add(self, counters: Counters) -> None:
         self.hits_exact += counters.hits_exact
@@ -35,10 +36,17 @@ class _Tally:
         self.evictions += counters.evictions
         self.expirations += counters.expirations
         self.seconds_saved += counters.seconds_saved
+        self.cost_saved += counters.cost_saved
 
     def frozen(self) -> Counters:
         return Counters(
-            self.hits_exact, self.hits_semantic, self.misses, self.evictions, self.expirations, self.seconds_saved
+            self.hits_exact,
+            self.hits_semantic,
+            self.misses,
+            self.evictions,
+            self.expirations,
+            self.seconds_saved,
+            self.cost_saved,
         )
 
 
@@ -67,19 +75,27 @@ class UsageLog:
             tally = self._pending[namespace] = _Tally()
         return tally
 
-    def hit_exact(self, namespace: str, entry_id: int, now: float, seconds_saved: float) -> None:
+    def hit_exact(
+        self, namespace: str, entry_id: int, now: float, seconds_saved: float, cost_saved: float = 0.0
+    ) -> None:
         with self._lock:
             self._accessed[entry_id] = now
             tally = self._tally(namespace)
             tally.hits_exact += 1
             tally.seconds_saved += seconds_saved
+            if cost_saved:
+                tally.cost_saved += cost_saved
 
-    def hit_semantic(self, namespace: str, entry_id: int, now: float, seconds_saved: float) -> None:
+    def hit_semantic(
+        self, namespace: str, entry_id: int, now: float, seconds_saved: float, cost_saved: float = 0.0
+    ) -> None:
         with self._lock:
             self._accessed[entry_id] = now
             tally = self._tally(namespace)
             tally.hits_semantic += 1
             tally.seconds_saved += seconds_saved
+            if cost_saved:
+                tally.cost_saved += cost_saved
 
     def replaced(self, entries: Mapping[int, float]) -> None:
         """Forget accesses before these entries, by id, were written anew: written later, they would age them."""

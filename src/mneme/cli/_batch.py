@@ -19,7 +19,7 @@ from mneme.cli._out import Out
 from mneme.cli._progress import progress
 
 _CHUNK = 256
-_KEYS = frozenset({"query", "response", "namespace", "scope", "metadata", "ttl", "tags"})
+_KEYS = frozenset({"query", "response", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
 
 def put_lines(

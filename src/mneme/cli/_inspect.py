@@ -93,6 +93,7 @@ def _show_one(out: Out, file: Path, entry_id: int) -> None:
             "last used": show.moment(entry.accessed_at),
             "expires": show.moment(entry.expires_at),
             "took": show.span(entry.compute_seconds) if entry.compute_seconds else "unknown",
+            "cost": f"{entry.cost:g}" if entry.cost else "unknown",
         }
     )
 

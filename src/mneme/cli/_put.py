@@ -26,7 +26,8 @@ Examples:
   mneme put answers.db --from answers.jsonl
 
 \b
-A line of the file: {"query": "...", "response": "..."}, and if need be namespace, scope, metadata, ttl, tags."""
+A line of the file: {"query": "...", "response": "..."}, and if need be namespace, scope, metadata, ttl, tags,
+  cost."""
 )
 @options.file_argument
 @click.argument("query", required=False)
@@ -40,6 +41,7 @@ A line of the file: {"query": "...", "response": "..."}, and if need be namespac
 @click.option("--metadata", metavar="JSON", callback=options.as_json_value, help="Comes back with every hit.")
 @click.option("--ttl", metavar="DURATION", callback=options.as_duration, help="How long it lives: 3600, 1h30m, 2d.")
 @click.option("--tag", "tags", multiple=True, help="A name to clear it by; may be given several times.")
+@click.option("--cost", type=float, default=0.0, help="What it cost, in any unit; hits add it up.")
 @options.embedder_option
 @options.json_option
 def put(

@@ -99,6 +99,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "accessed_at": entry.accessed_at,
         "expires_at": entry.expires_at,
         "compute_seconds": entry.compute_seconds,
+        "cost": entry.cost,
     }
 
 

@@ -53,6 +53,7 @@ def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
             "embedder": total.embedder_fingerprint or "none yet: no vectors are stored",
             "oldest entry": "none" if oldest is None else f"{show.age(oldest)} ago",
             "time saved": show.span(total.seconds_saved) if total.seconds_saved else "none yet",
+            "cost saved": f"{total.cost_saved:g}" if total.cost_saved else "none known",
         }
     )
     rows = [_row(str(part.namespace), part) for part in parts]
@@ -77,4 +78,5 @@ def _document(stats: Stats) -> dict[str, Any]:
         "evictions": stats.evictions,
         "expirations": stats.expirations,
         "seconds_saved": stats.seconds_saved,
+        "cost_saved": stats.cost_saved,
     }

@@ -218,4 +218,5 @@ def values_of(counters: Counters) -> list[Any]:
         counters.evictions,
         counters.expirations,
         counters.seconds_saved,
+        counters.cost_saved,
     ]

@@ -7,7 +7,8 @@ A step is a dictionary of which every member may be missing:
     groups    [[name, rows], ...]: entries written; the data of a row is staged under this name
     gone      ids of entries deleted, in order; their sequence numbers are the last of the step
     accessed  [ids, times]
-    counters  {namespace: [hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved]}, to add
+    counters  {namespace: [hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved, cost_saved]}, to
+            add; the last may be missing
     bind      [fingerprint, dim]
     mark      a text
 

@@ -82,7 +82,7 @@ def content_of(item: Item, parts: Sequence[Item]) -> Content:
 
 def record_of(entry: Entry, content: Content, *, vectors: bool) -> Record:
     try:
-        query, codec, metadata, expires_at, compute_seconds = json.loads(content.text)
+        query, codec, metadata, expires_at, compute_seconds, *more = json.loads(content.text)
     except ValueError as error:
         raise CorruptCacheError(
             f"the store is damaged: the data of entry {entry.id} cannot be read ({error}); `check` says what else"
@@ -105,6 +105,7 @@ def record_of(entry: Entry, content: Content, *, vectors: bool) -> Record:
         entry.id,
         entry.seq,
         vector_of(content.vector) if vectors and content.vector is not None else None,
+        more[0] if more else 0.0,
     )
 
 
@@ -125,6 +126,8 @@ def size_of(record: Record) -> int:
 
 def _text(record: Record) -> str:
     row: list[Any] = [record.query, record.codec, record.metadata, record.expires_at, float(record.compute_seconds)]
+    if record.cost:  # most have none, and items are paid for by their size
+        row.append(float(record.cost))
     return json.dumps(row, separators=(",", ":"))  # ASCII, whatever is in it
 
 

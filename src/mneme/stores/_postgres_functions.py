@@ -12,10 +12,10 @@ __all__ = ["READ_KEY", "READ_MANY", "WRITE_ONE"]
 _RECORDS = """RETURNS TABLE (
     key bytea, partition bytea, namespace text, scope text, query text, payload bytea, codec text, metadata text,
     tags text[], created_at float8, accessed_at float8, expires_at float8, removable_at float8, compute_seconds float8,
-    id int8, seq int8, vector bytea
+    cost float8, id int8, seq int8, vector bytea
 )"""
 _COLUMNS = """e.key, p.digest, p.namespace, p.scope, e.query, e.payload, e.codec, e.metadata, e.tags, f.created_at,
-    f.accessed_at, e.expires_at, f.removable_at, e.compute_seconds, e.id, e.seq"""
+    f.accessed_at, e.expires_at, f.removable_at, e.compute_seconds, e.cost, e.id, e.seq"""
 _BESIDE = "JOIN {s}.facts f ON f.id = e.id JOIN {s}.partitions p ON p.id = e.partition_id"
 
 READ_KEY = f"""
@@ -47,7 +47,7 @@ WRITE_ONE = """
 CREATE FUNCTION {s}.write_one (
     a_key bytea, a_digest bytea, a_namespace text, a_scope text, a_query text, a_payload bytea, a_codec text,
     a_metadata text, some_tags text[], a_creation float8, an_access float8, an_expiry float8, a_removal float8,
-    a_duration float8, a_size int8, a_vector bytea
+    a_duration float8, a_cost float8, a_size int8, a_vector bytea
 ) RETURNS TABLE (id int8, seq int8) LANGUAGE plpgsql AS $mneme$
 #variable_conflict use_column
 DECLARE
@@ -65,13 +65,13 @@ BEGIN
         VALUES (a_digest, a_space, a_namespace, a_scope) RETURNING p.id INTO a_partition;
     END IF;
     INSERT INTO {s}.entries AS e
-        (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds)
+        (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds, cost)
     VALUES (a_number, a_number, a_key, a_partition, a_query, a_payload, a_codec, a_metadata, some_tags, an_expiry,
-        a_duration)
+        a_duration, a_cost)
     ON CONFLICT (key) DO UPDATE SET
         seq = excluded.seq, partition_id = excluded.partition_id, query = excluded.query, payload = excluded.payload,
         codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags, expires_at = excluded.expires_at,
-        compute_seconds = excluded.compute_seconds
+        compute_seconds = excluded.compute_seconds, cost = excluded.cost
     RETURNING e.id INTO an_entry;
     IF an_entry <> a_number THEN
         DELETE FROM {s}.facts f WHERE f.id = an_entry;

@@ -34,7 +34,7 @@ def told(text: str) -> str:
 def record_of(row: Sequence[Any]) -> Record:
     """The record of a row in the order of `_postgres_statements`."""
     key, partition, namespace, scope, query, payload, codec, metadata, tags = row[:9]
-    created_at, accessed_at, expires_at, removable_at, compute_seconds, entry_id, seq, blob = row[9:]
+    created_at, accessed_at, expires_at, removable_at, compute_seconds, cost, entry_id, seq, blob = row[9:]
     return Record(
         key,
         partition,
@@ -53,6 +53,7 @@ def record_of(row: Sequence[Any]) -> Record:
         entry_id,
         seq,
         None if blob is None else np.frombuffer(blob, "<f4").astype(np.float32, copy=False),
+        cost,
     )
 
 
@@ -93,6 +94,7 @@ def columns_of(start: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         "expires": [None if r.expires_at is None else float(r.expires_at) for r in kept],
         "removable": [None if r.removable_at is None else float(r.removable_at) for r in kept],
         "compute": [float(r.compute_seconds) for r in kept],
+        "costs": [float(r.cost) for r in kept],
         "sizes": [len(r.payload) + _bytes_in(r.query) + _bytes_in(r.metadata) for r in kept],
         "vectors": [None if r.vector is None else blob_of(r.vector) for r in kept],
     }
@@ -115,6 +117,7 @@ def one_row(record: Record) -> tuple[Any, ...]:
         record.expires_at,
         record.removable_at,
         record.compute_seconds,
+        record.cost,
         len(record.payload) + _bytes_in(record.query) + _bytes_in(record.metadata),
         None if record.vector is None else blob_of(record.vector),
     )
@@ -140,6 +143,7 @@ def counters_of(usage: Usage) -> dict[str, list[Any]]:
         "evictions": [c.evictions for c in counters],
         "expirations": [c.expirations for c in counters],
         "seconds": [float(c.seconds_saved) for c in counters],
+        "costs": [float(c.cost_saved) for c in counters],
     }
 
 

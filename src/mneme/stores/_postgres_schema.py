@@ -90,12 +90,20 @@ _VERSION_1 = (
         id bigint NOT NULL,
         key bytea NOT NULL
     )""",
+)
+
+# A column with a constant default is added without touching the rows. Functions are made by the latest step alone, as
+# they know every column; what `_postgres_search_schema` makes has a version of its own.
+_VERSION_2 = (
+    "ALTER TABLE {s}.entries ADD COLUMN cost double precision NOT NULL DEFAULT 0",
+    "ALTER TABLE {s}.namespaces ADD COLUMN cost_saved double precision NOT NULL DEFAULT 0",
+    "DROP FUNCTION IF EXISTS {s}.read_key, {s}.read_many, {s}.write_one",
     READ_KEY,
     READ_MANY,
     WRITE_ONE,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """The statements of each version, in order, with `{s}` for the schema; `meta.version` is how many of them were run."""
 
 TABLES = frozenset({"meta", "namespaces", "partitions", "entries", "facts", "vectors", "tombstones"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mneme.errors import EmbedderDimensionError, IndexBackendUnavailableError, SchemaMigrationError, StoreBackendError
 from mneme.ports import Vector
 from mneme.stores import _postgres_statements as sql
-from mneme.stores._postgres_search_schema import SEARCH_VERSION, TYPES, indexing, making
+from mneme.stores._postgres_search_schema import SEARCH_VERSION, TYPES, indexing, making, remaking
 
 if TYPE_CHECKING:
     from mneme.stores._postgres_connection import Links, Run
@@ -41,14 +41,8 @@ async def prepare(links: Links, statements: sql.Statements, schema: str, options
     the others search without. Broken off, it goes on from where it was.
     """
     async with links.session(sql.BEGIN_WRITE) as run:
-        state = await _state(run, statements, schema)
-        if state is None:
-            await run(statements.lock, ())  # one at a time; no writer is under way from here on
-            state = await _state(run, statements, schema)
-        if state is None:
-            await _make(run, statements, schema, options, dim)
-            state = (SEARCH_VERSION, dim, False)
-    version, kept_dim, filled = state
+        state = await _made(run, statements, schema, options, dim)
+    version, _, kept_dim, filled = state
     if version > SEARCH_VERSION:
         raise SchemaMigrationError(
             f"the schema {schema!r} was prepared for searching by a newer mneme: upgrade mneme, or use another "
@@ -64,6 +58,24 @@ async def prepare(links: Links, statements: sql.Statements, schema: str, options
     for _ in range(3):
         if await _indexed(links, statements, schema, options):
             break
+
+
+async def _made(
+    run: Run, statements: sql.Statements, schema: str, options: SearchOptions, dim: int
+) -> tuple[int, str, int, bool]:
+    """As `_state`, once it was made if it was not there, or brought up to date if an earlier version made it."""
+    state = await _state(run, statements, schema)
+    if state is None or state[0] < SEARCH_VERSION:
+        await run(statements.lock, ())  # one at a time; no writer is under way from here on
+        state = await _state(run, statements, schema)
+    if state is None:
+        await _make(run, statements, schema, options, dim)
+        return SEARCH_VERSION, options.kind, dim, False
+    if state[0] < SEARCH_VERSION:
+        for statement in remaking(await _extension(run), kind=state[1]):
+            await run(statements.render(statement), ())
+        return SEARCH_VERSION, *state[1:]
+    return state
 
 
 async def _indexed(links: Links, statements: sql.Statements, schema: str, options: SearchOptions) -> bool:
@@ -91,13 +103,13 @@ def question(
     return statements.search_similar, (partition, query.tolist(), float(floor), k, options.ef)
 
 
-async def _state(run: Run, statements: sql.Statements, schema: str) -> tuple[int, int, bool] | None:
-    """Version, dimension, and whether every entry was copied; `None` where nothing has been prepared."""
+async def _state(run: Run, statements: sql.Statements, schema: str) -> tuple[int, str, int, bool] | None:
+    """Version, type, dimension, and whether every entry was copied; `None` where nothing has been prepared."""
     ((there,),) = await run(statements.search_exists, (schema,))
     if not there:
         return None
-    ((version, dim, filled),) = await run(statements.search_state, ())
-    return version, dim, filled
+    ((version, kind, dim, filled),) = await run(statements.search_state, ())
+    return version, kind, dim, filled
 
 
 async def _make(run: Run, statements: sql.Statements, schema: str, options: SearchOptions, dim: int) -> None:

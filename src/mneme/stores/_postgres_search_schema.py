@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from mneme.stores._postgres_functions import _COLUMNS, _RECORDS
 
-__all__ = ["SEARCH_VERSION", "TYPES", "indexing", "making"]
+__all__ = ["SEARCH_VERSION", "TYPES", "indexing", "making", "remaking"]
 
-SEARCH_VERSION = 1
-"""Of all that is made here."""
+SEARCH_VERSION = 2
+"""Of all that is made here. The second answers with the cost of an entry too."""
 
 TYPES = {"halfvec": (4000, 0.001), "vector": (2000, 0.00001)}
 """For each type how many dimensions an index takes, and by how much an inner product of unit vectors may be off: in
@@ -190,6 +190,13 @@ def making(extension_schema: str, *, kind: str, dim: int) -> list[str]:
         "slack": format(TYPES[kind][1], "f"),
     }
     return [_filled(statement, values) for statement in (*_TABLES, _TYPED, _FOLLOW, _FILL, _SIMILAR, *_TRIGGERS)]
+
+
+def remaking(extension_schema: str, *, kind: str) -> list[str]:
+    """The statements that bring what an earlier version made up to date, in order."""
+    values = {"v": extension_schema, "type": kind, "slack": format(TYPES[kind][1], "f"), "version": SEARCH_VERSION}
+    texts = ("DROP FUNCTION {s}.search_similar", _SIMILAR, "UPDATE {s}.search SET version = {version}")
+    return [_filled(text, values) for text in texts]
 
 
 def indexing(extension_schema: str, how: str, *, kind: str, m: int, ef_construction: int) -> str:

@@ -39,7 +39,7 @@ SELECT set_config('statement_timeout', %(ms)s, true), set_config('idle_in_transa
         ELSE current_setting('synchronous_commit') END, true)"""
 
 _COLUMNS = """e.key, p.digest, p.namespace, p.scope, e.query, e.payload, e.codec, e.metadata, e.tags, f.created_at,
-    f.accessed_at, e.expires_at, f.removable_at, e.compute_seconds, e.id, e.seq"""
+    f.accessed_at, e.expires_at, f.removable_at, e.compute_seconds, e.cost, e.id, e.seq"""
 _TABLES = "{s}.entries e JOIN {s}.facts f ON f.id = e.id JOIN {s}.partitions p ON p.id = e.partition_id"
 _RECORDS = (  # without vectors, and with
     f"SELECT {_COLUMNS}, NULL::bytea FROM {_TABLES}",  # noqa: S608 - constants
@@ -66,20 +66,20 @@ WITH given AS (
         %(keys)b::bytea[], %(firsts)b::int8[], %(lasts)b::int8[], %(digests)b::bytea[], %(queries)b::text[],
         %(payloads)b::bytea[], %(codecs)b::text[], %(metadatas)b::text[], %(tags)b::text[], %(created)b::float8[],
         %(accessed)b::float8[], %(expires)b::float8[], %(removable)b::float8[], %(compute)b::float8[],
-        %(sizes)b::int8[], %(vectors)b::bytea[]
+        %(costs)b::float8[], %(sizes)b::int8[], %(vectors)b::bytea[]
     ) AS g (key, first, last, digest, query, payload, codec, metadata, tags, created_at, accessed_at, expires_at,
-        removable_at, compute_seconds, size, vector)
+        removable_at, compute_seconds, cost, size, vector)
     LEFT JOIN {s}.partitions p ON p.digest = g.digest
 ), put AS (
     INSERT INTO {s}.entries AS e
-        (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds)
+        (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds, cost)
     SELECT base + first, base + last, key, partition_id, query, payload, codec, metadata, tags::text[], expires_at,
-        compute_seconds
+        compute_seconds, cost
     FROM given
     ON CONFLICT (key) DO UPDATE SET
         seq = excluded.seq, partition_id = excluded.partition_id, query = excluded.query, payload = excluded.payload,
         codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags, expires_at = excluded.expires_at,
-        compute_seconds = excluded.compute_seconds
+        compute_seconds = excluded.compute_seconds, cost = excluded.cost
     RETURNING e.id, e.key
 ), beside AS (
     SELECT put.id, g.namespace_id, g.partition_id, g.created_at, g.accessed_at, g.removable_at, g.size, g.vector
@@ -137,22 +137,23 @@ SELECT m.forgotten > %(since)s::int8, c.seq, c.id, c.key, c.deleted FROM {s}.met
 ) c ON true ORDER BY c.seq"""
 
 _ADD_COUNTERS = """
-INSERT INTO {s}.namespaces AS n (name, hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved)
+INSERT INTO {s}.namespaces AS n
+    (name, hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved, cost_saved)
 SELECT * FROM unnest(%(names)b::text[], %(exact)b::int8[], %(semantic)b::int8[], %(misses)b::int8[],
-    %(evictions)b::int8[], %(expirations)b::int8[], %(seconds)b::float8[])
+    %(evictions)b::int8[], %(expirations)b::int8[], %(seconds)b::float8[], %(costs)b::float8[])
 ON CONFLICT (name) DO UPDATE SET hits_exact = n.hits_exact + excluded.hits_exact,
     hits_semantic = n.hits_semantic + excluded.hits_semantic, misses = n.misses + excluded.misses,
     evictions = n.evictions + excluded.evictions, expirations = n.expirations + excluded.expirations,
-    seconds_saved = n.seconds_saved + excluded.seconds_saved"""
+    seconds_saved = n.seconds_saved + excluded.seconds_saved, cost_saved = n.cost_saved + excluded.cost_saved"""
 
 _SUMMARY = """
 SELECT n.name, coalesce(f.entries, 0), coalesce(f.size, 0)::int8, f.oldest,
-    n.hits_exact, n.hits_semantic, n.misses, n.evictions, n.expirations, n.seconds_saved
+    n.hits_exact, n.hits_semantic, n.misses, n.evictions, n.expirations, n.seconds_saved, n.cost_saved
 FROM {s}.namespaces n LEFT JOIN (
     SELECT namespace_id, count(*) AS entries, sum(size) AS size, min(created_at) AS oldest FROM {s}.facts GROUP BY 1
 ) f ON f.namespace_id = n.id
 WHERE f.entries > 0 OR n.hits_exact <> 0 OR n.hits_semantic <> 0 OR n.misses <> 0 OR n.evictions <> 0
-    OR n.expirations <> 0 OR n.seconds_saved <> 0"""
+    OR n.expirations <> 0 OR n.seconds_saved <> 0 OR n.cost_saved <> 0"""
 
 # The page first, so that no plan sorts or joins more than a page.
 _VECTORS = """
@@ -207,7 +208,7 @@ class Statements:
         self._schema = quoted_schema.replace("%", "%%")
         self.read_key: bytes = self.render("SELECT * FROM {s}.read_key(%s)")
         self.read_many: bytes = self.render("SELECT * FROM {s}.read_many(%b::int8[], %b::bytea[], %s)")
-        placeholders = ", ".join(["%s"] * 8 + ["%s::text[]"] + ["%s::float8"] * 5 + ["%s::int8", "%s"])
+        placeholders = ", ".join(["%s"] * 8 + ["%s::text[]"] + ["%s::float8"] * 6 + ["%s::int8", "%s"])
         self.write_one: bytes = self.render(f"SELECT * FROM {{s}}.write_one({placeholders})")  # noqa: S608 - constants
         self.lock: bytes = self.render("SELECT seq FROM {s}.meta FOR NO KEY UPDATE")
         self.advance: bytes = self.render("UPDATE {s}.meta SET seq = seq + %s RETURNING seq")
@@ -229,7 +230,9 @@ class Statements:
         )
         self.vacuum_search: bytes = self.render("VACUUM (ANALYZE) {s}.search_vectors, {s}.search_counts")
         self.search_exists: bytes = self.render(_EXISTS)
-        self.search_state: bytes = self.render("SELECT version, dim, filled = 9223372036854775807 FROM {s}.search")
+        self.search_state: bytes = self.render(
+            "SELECT version, type, dim, filled = 9223372036854775807 FROM {s}.search"
+        )
         self.no_vectors: bytes = self.render("SELECT NOT EXISTS (SELECT FROM {s}.vectors)")
         self.search_index: bytes = self.render(_SEARCH_INDEX)
         self.drop_search_index: bytes = self.render("DROP INDEX CONCURRENTLY IF EXISTS {s}.search_hnsw")

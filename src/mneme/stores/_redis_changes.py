@@ -200,8 +200,12 @@ local sums, names, at = {}, {}, 2 + 2 * count
 for n = 1, spaces do
     local namespace = ARGV[at + 3 * n]
     names[namespace] = ARGV[at + 3 * n + 1]
-    local more, sum = {number('>i8i8i8i8i8d', ARGV[at + 3 * n + 2])}, change(sums, namespace, 0, 0)
+    local more, sum = {number('>i8i8i8i8i8dd', ARGV[at + 3 * n + 2])}, change(sums, namespace, 0, 0)
     for m = 1, 6 do sum[m + 2] = sum[m + 2] + more[m] end
+    if more[7] ~= 0 then
+        local before = tonumber(call('HGET', META, 'cost:' .. namespace) or 0)
+        call('HSET', META, 'cost:' .. namespace, string.format('%.17g', before + more[7]))
+    end
 end
 settle(sums, names)
 return done(1)

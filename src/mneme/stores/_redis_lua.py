@@ -10,7 +10,7 @@ from __future__ import annotations
 __all__ = ["CHANGING", "KEYS", "READING", "READ_KEYS", "SELECTING", "SETTLING"]
 
 KEYS = (
-    "meta",  # hash: what the store is, its embedder, its latest sequence number
+    "meta",  # hash: what the store is, its embedder, its latest sequence number; what each namespace saved of costs
     "heads",  # hash, by id: all that choosing and indexing need
     "bodies",  # hash, by key: id, texts and payload
     "vectors",  # hash, by id
@@ -252,7 +252,7 @@ local function settle(sums, names)
             name = sub(row, 65)
         end
         for n = 1, 8 do zero = zero and sum[n] == 0 end
-        if zero then
+        if zero and call('HEXISTS', META, 'cost:' .. namespace) == 0 then
             call('HDEL', NAMESPACES, namespace)
         else
             call('HSET', NAMESPACES, namespace, pack('>i8i8i8i8i8i8i8d', unpack(sum)) .. name)

@@ -41,11 +41,12 @@ NEVER = b"\xff" * 8
 HEAD = struct.Struct(">Qddd Q 16s 16s 32s B")
 """Sequence number, times of access, creation and removal, size, namespace, partition, key, whether it has a vector."""
 _BODY = struct.Struct(">ddIIIIII")
-"""After the id: expiry and computing time, then the lengths of namespace, scope, query, codec, metadata and tags."""
+"""After the id: expiry and computing time, then the lengths of namespace, scope, query, codec, metadata, and of what
+few entries have."""
 _TEXTS = 8 + _BODY.size
 _DOUBLE = struct.Struct(">d")
 _LARGEST = 2**64 - 1
-_COUNTERS = struct.Struct(">qqqqqd")
+_COUNTERS = struct.Struct(">qqqqqdd")
 _NAMESPACE = struct.Struct(">qqqqqqqd")
 _CHANGE = struct.Struct(">QQ32s")
 _DELETION = struct.Struct(">Q32s")
@@ -90,7 +91,7 @@ def encoded(record: Record) -> tuple[bytes, bytes, bytes]:
         record.query.encode(),
         record.codec.encode(),
         record.metadata.encode(),
-        json.dumps(list(record.tags)).encode() if record.tags else b"",
+        _more(record),
     )
     size = len(record.payload) + len(texts[2]) + len(texts[4])
     head = b"".join(
@@ -112,6 +113,13 @@ def encoded(record: Record) -> tuple[bytes, bytes, bytes]:
     return head, body, vector
 
 
+def _more(record: Record) -> bytes:
+    """What few entries have, as JSON: a list of tags or, if there is a cost as well, an object of both."""
+    if record.cost:
+        return json.dumps({"tags": list(record.tags), "cost": float(record.cost)}).encode()
+    return json.dumps(list(record.tags)).encode() if record.tags else b""
+
+
 def record_of(head: bytes, body: bytes, vector: bytes | None = None) -> Record:
     """The record that these make; every cold read pays for it."""
     try:
@@ -122,6 +130,7 @@ def record_of(head: bytes, body: bytes, vector: bytes | None = None) -> Record:
         d += c
         e += d
         f += e
+        more = json.loads(body[e:f]) if f > e else None
         return Record(
             key,
             partition,
@@ -131,7 +140,7 @@ def record_of(head: bytes, body: bytes, vector: bytes | None = None) -> Record:
             body[f:],
             body[c:d].decode(),
             body[d:e].decode(),
-            tuple(json.loads(body[e:f])) if f > e else (),
+            () if more is None else tuple(more) if type(more) is list else tuple(more["tags"]),
             -created if head[16] & 0x80 else time_of(head[16:24]),
             -accessed if head[8] & 0x80 else time_of(head[8:16]),
             None if expires != expires else expires,  # noqa: PLR0124 - the fastest test for "not a number"
@@ -140,8 +149,9 @@ def record_of(head: bytes, body: bytes, vector: bytes | None = None) -> Record:
             int.from_bytes(body[:8], "big"),
             seq,
             None if vector is None else vector_of(vector),
+            float(more["cost"]) if type(more) is dict else 0.0,
         )
-    except (TypeError, ValueError, IndexError, struct.error) as error:
+    except (KeyError, TypeError, ValueError, IndexError, struct.error) as error:
         raise CorruptCacheError(
             f"the store is damaged: an entry cannot be read ({error}); `check` says which"
         ) from None
@@ -181,16 +191,19 @@ def changes_of(written: bytes, runs: Sequence[bytes], since: int, limit: int) ->
 
 def counters_bytes(counters: Counters) -> bytes:
     c = counters
-    return _COUNTERS.pack(c.hits_exact, c.hits_semantic, c.misses, c.evictions, c.expirations, c.seconds_saved)
+    return _COUNTERS.pack(
+        c.hits_exact, c.hits_semantic, c.misses, c.evictions, c.expirations, c.seconds_saved, c.cost_saved
+    )
 
 
 def summary_of(rows: Sequence[bytes]) -> list[NamespaceSummary]:
-    """*rows* are by turns what is kept of a namespace, and when its oldest entry was made."""
+    """*rows* are by turns what is kept of a namespace, the cost that it saved, and when its oldest entry was made."""
     found = []
-    for row, oldest in zip(rows[::2], rows[1::2], strict=True):
+    for row, cost, oldest in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
         entries, size, *counters = _NAMESPACE.unpack_from(row)
         name = row[_NAMESPACE.size :].decode()
-        found.append(NamespaceSummary(name, entries, size, time_of(oldest) if oldest else None, Counters(*counters)))
+        totals = Counters(*counters, cost_saved=float(cost) if cost else 0.0)
+        found.append(NamespaceSummary(name, entries, size, time_of(oldest) if oldest else None, totals))
     return sorted(found, key=lambda each: each.namespace)
 
 

@@ -192,6 +192,7 @@ local reply = {}
 for n = 1, #rows, 2 do
     local oldest = call('ZRANGEBYLEX', CREATED, '[' .. rows[n], '+', 'LIMIT', 0, 1)[1]
     reply[#reply + 1] = rows[n + 1]
+    reply[#reply + 1] = call('HGET', META, 'cost:' .. rows[n]) or ''
     reply[#reply + 1] = oldest and sub(oldest, 1, 16) == rows[n] and sub(oldest, 17, 24) or ''
 end
 return reply

@@ -28,7 +28,8 @@ class Place(NamedTuple):
 
 def record_of(row: Sequence[Any], place: Place) -> Record:
     """The record of a row in the order of `_sqlite_statements`; 1 µs, as every cold read pays for it."""
-    key, _, query, payload, codec, metadata, tags, created, accessed, expires, removable, compute, id_, seq, blob = row
+    key, _, query, payload, codec, metadata, tags, *numbers = row
+    created, accessed, expires, removable, compute, cost, id_, seq, blob = numbers
     return Record(
         key,
         place[0],
@@ -47,6 +48,7 @@ def record_of(row: Sequence[Any], place: Place) -> Record:
         id_,
         seq,
         None if blob is None else _vector_of(blob),
+        cost,
     )
 
 
@@ -64,6 +66,7 @@ def entry_row(record: Record, seq: int, partition_id: int) -> tuple[Any, ...]:
         tags,
         record.expires_at,
         record.compute_seconds,
+        record.cost,
     )
 
 

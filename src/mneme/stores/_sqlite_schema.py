@@ -91,7 +91,13 @@ _VERSION_1 = (
 
 _VERSION_2 = ("ALTER TABLE meta ADD COLUMN mark TEXT",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+# Neither rewrites the table: rows from before read as the default.
+_VERSION_3 = (
+    "ALTER TABLE entries ADD COLUMN cost REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE namespaces ADD COLUMN cost_saved REAL NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """The statements of each version, in order; a file's version is how many of them it has had."""
 
 TABLES = frozenset({"meta", "namespaces", "partitions", "entries", "facts", "vectors", "tags", "tombstones"})

@@ -59,7 +59,7 @@ _MARKS = ", ".join("?" * BATCH)
 # In the order of `Record`, but for the partition, which stands for namespace and scope as well.
 _COLUMNS = (
     "e.key, e.partition_id, e.query, e.payload, e.codec, e.metadata, e.tags, f.created_at, f.accessed_at, "
-    "e.expires_at, f.removable_at, e.compute_seconds, e.id, e.seq"
+    "e.expires_at, f.removable_at, e.compute_seconds, e.cost, e.id, e.seq"
 )
 # CROSS JOIN is SQLite's way to say in which order the tables are visited.
 _BY_ENTRY = "FROM entries e CROSS JOIN facts f ON f.id = e.id"
@@ -102,14 +102,15 @@ ADD_PARTITION = """
 INSERT INTO partitions (digest, namespace_id, scope) VALUES (?, (SELECT id FROM namespaces WHERE name = ?), ?)"""
 
 _INSERT_ENTRY = """
-INSERT INTO entries (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO entries
+    (id, seq, key, partition_id, query, payload, codec, metadata, tags, expires_at, compute_seconds, cost)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO"""
 INSERT_NEW_ENTRY = f"{_INSERT_ENTRY} NOTHING"
 UPSERT_ENTRY = f"""{_INSERT_ENTRY} UPDATE SET
     seq = excluded.seq, partition_id = excluded.partition_id, query = excluded.query,
     payload = excluded.payload, codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags,
-    expires_at = excluded.expires_at, compute_seconds = excluded.compute_seconds"""
+    expires_at = excluded.expires_at, compute_seconds = excluded.compute_seconds, cost = excluded.cost"""
 MOVED = "SELECT seq, id FROM entries WHERE seq > id AND seq > ?"
 INSERT_FACTS, REPLACE_FACTS = (
     f"""{verb} INTO facts (id, namespace_id, partition_id, created_at, accessed_at, removable_at, size)
@@ -136,12 +137,12 @@ INSERT_TOMBSTONE = "INSERT INTO tombstones (seq, id, key) VALUES (?, ?, ?)"
 
 SET_ACCESSED = "UPDATE facts SET accessed_at = ? WHERE id = ?"
 ADD_COUNTERS = """
-INSERT INTO namespaces (name, hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO namespaces (name, hits_exact, hits_semantic, misses, evictions, expirations, seconds_saved, cost_saved)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET hits_exact = hits_exact + excluded.hits_exact,
     hits_semantic = hits_semantic + excluded.hits_semantic, misses = misses + excluded.misses,
     evictions = evictions + excluded.evictions, expirations = expirations + excluded.expirations,
-    seconds_saved = seconds_saved + excluded.seconds_saved"""
+    seconds_saved = seconds_saved + excluded.seconds_saved, cost_saved = cost_saved + excluded.cost_saved"""
 
 VECTORS = "SELECT id, partition_id, vector FROM vectors WHERE id > ? ORDER BY id LIMIT ?"
 
@@ -159,11 +160,12 @@ SELECT seq, id, key, deleted FROM (
 
 SUMMARY = """
 SELECT n.name, ifnull(f.entries, 0), ifnull(f.size, 0), f.oldest,
-    n.hits_exact, n.hits_semantic, n.misses, n.evictions, n.expirations, n.seconds_saved
+    n.hits_exact, n.hits_semantic, n.misses, n.evictions, n.expirations, n.seconds_saved, n.cost_saved
 FROM namespaces n LEFT JOIN (
     SELECT namespace_id, count(*) AS entries, sum(size) AS size, min(created_at) AS oldest FROM facts GROUP BY 1
 ) f ON f.namespace_id = n.id
 WHERE f.entries OR n.hits_exact OR n.hits_semantic OR n.misses OR n.evictions OR n.expirations OR n.seconds_saved
+    OR n.cost_saved
 ORDER BY n.name"""
 
 

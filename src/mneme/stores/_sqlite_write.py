@@ -139,7 +139,7 @@ def add_usage(connection: sqlite3.Connection, usage: Usage) -> None:
     connection.executemany(
         sql.ADD_COUNTERS,
         [
-            (name, c.hits_exact, c.hits_semantic, c.misses, c.evictions, c.expirations, c.seconds_saved)
+            (name, c.hits_exact, c.hits_semantic, c.misses, c.evictions, c.expirations, c.seconds_saved, c.cost_saved)
             for name, c in usage.counters.items()
         ],
     )

@@ -28,8 +28,10 @@ class StoreEntries(StoreSuite):
                 expires_at=5000.5,
                 removable_at=6000.25,
                 compute_seconds=0.125,
+                cost=0.0625,
             ),
             a_record(3, vector=None, payload=b""),
+            a_record(4, cost=3.5e-4),
         ]
         for record, written in zip(records, store.write(records), strict=True):
             assert_same(store.read([record.key], vectors=True)[0], record, written.id, written.seq)

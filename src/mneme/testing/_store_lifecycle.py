@@ -64,7 +64,7 @@ class StoreLifecycle(StoreSuite):
         with self.opened() as store:
             first, second = store.write([record, a_record(2)])
             store.delete(Selection(refs=[second.id]))
-            store.record(Usage({first.id: 9000.0}, {"main": Counters(misses=2, seconds_saved=1.5)}))
+            store.record(Usage({first.id: 9000.0}, {"main": Counters(misses=2, seconds_saved=1.5, cost_saved=0.25)}))
         with self.opened() as store:
             if not self.durable:
                 assert history(store, 0) == []
@@ -72,7 +72,9 @@ class StoreLifecycle(StoreSuite):
             found = store.read([first.id], vectors=True)[0]
             assert_same(found, record._replace(accessed_at=9000.0), first.id, first.seq)
             assert ids_of(history(store, 0)) == [first.id, second.id]
-            assert [each.counters for each in store.summary()] == [Counters(misses=2, seconds_saved=1.5)]
+            assert [each.counters for each in store.summary()] == [
+                Counters(misses=2, seconds_saved=1.5, cost_saved=0.25)
+            ]
 
     def test_ids_and_sequence_numbers_go_on_after_the_last_entry_was_deleted(self) -> None:
         with self.opened() as store:
