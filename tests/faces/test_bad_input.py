@@ -77,6 +77,13 @@ SHARED = [
     ("tags", [SURROGATE], ValueError, "tag holds a lone surrogate"),
     ("compute", None, TypeError, "compute must be callable with the query, not NoneType"),
     ("compute", "text", TypeError, "compute must be callable with the query, not str"),
+    ("cost", -0.5, ValueError, "cost must be a finite amount, 0 or more, got -0.5"),
+    ("cost", math.nan, ValueError, "cost must be a finite amount"),
+    ("cost", math.inf, ValueError, "cost must be a finite amount"),
+    ("cost", 10**400, ValueError, "cost is too large"),
+    ("cost", "0.1", TypeError, "cost must be a number, not str"),
+    ("cost", True, TypeError, "cost must be a number, not bool"),
+    ("cost", None, TypeError, "cost must be a number, not NoneType"),
     ("jitter", 1, ValueError, "jitter must be at least 0 and below 1, got 1"),
     ("jitter", -0.1, ValueError, "jitter must be at least 0 and below 1, got -0.1"),
     ("jitter", "0.1", TypeError, "jitter must be a number, not str"),
@@ -127,7 +134,7 @@ SHARED = [
 ]
 
 LOOKING = {"query": "sun @90", "embedding": None, "namespace": "default", "scope": None}
-PUTTING = {"metadata": None, "ttl": None, "tags": ()}
+PUTTING = {"metadata": None, "ttl": None, "tags": (), "cost": 0.0}
 VERBS = {
     "get": {**LOOKING, "similarity_threshold": None},
     "get_many": {

@@ -78,9 +78,13 @@ def check_cost(value: Any, what: str = "cost") -> float:
     """A finite amount, 0 or more, in whatever unit the caller counts in."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number, not {type(value).__name__}")
-    if not 0 <= value < math.inf:
+    try:
+        amount = float(value)
+    except OverflowError:
+        raise ValueError(f"{what} is too large for a float") from None
+    if not 0 <= amount < math.inf:
         raise ValueError(f"{what} must be a finite amount, 0 or more, got {value!r}")
-    return float(value)
+    return amount
 
 
 def check_choice(value: Any, what: str, choices: Sequence[Choice]) -> Choice:

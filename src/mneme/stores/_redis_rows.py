@@ -200,9 +200,9 @@ def summary_of(rows: Sequence[bytes]) -> list[NamespaceSummary]:
     """*rows* are by turns what is kept of a namespace, the cost that it saved, and when its oldest entry was made."""
     found = []
     for row, cost, oldest in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
-        entries, size, *counters = _NAMESPACE.unpack_from(row)
+        entries, size, a, b, c, d, e, seconds = _NAMESPACE.unpack_from(row)
         name = row[_NAMESPACE.size :].decode()
-        totals = Counters(*counters, cost_saved=float(cost) if cost else 0.0)
+        totals = Counters(a, b, c, d, e, seconds, float(cost) if cost else 0.0)
         found.append(NamespaceSummary(name, entries, size, time_of(oldest) if oldest else None, totals))
     return sorted(found, key=lambda each: each.namespace)
 
