@@ -123,6 +123,7 @@ OPTIONS = {
     "max_response_bytes": 4 * 2**20,
     "max_metadata_bytes": 65_536,
     "value_eq": None,
+    "value_contrast": False,
 }
 
 

@@ -4,6 +4,7 @@ import importlib
 import typing
 
 from mneme._rules.confidence import half_life
+from mneme._rules.contrast import ValueContrast
 from mneme.cache import SemanticCache
 from mneme.errors import (
     CacheClosedError,
@@ -89,6 +90,7 @@ __all__ = [
     "Stats",
     "Store",
     "StoreBackendError",
+    "ValueContrast",
     "__version__",
     "as_embedder",
     "half_life",

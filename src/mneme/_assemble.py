@@ -55,13 +55,13 @@ def assemble(
     Raises:
         TypeError, ValueError, QuantizationError, IndexBackendUnavailableError: An argument does not hold.
     """
-    threshold = check_unit(similarity_threshold, "similarity_threshold")
     check_callable(metrics_hook, "metrics_hook")
     check_count(hot_bytes, "hot_bytes", 0)
     mode = check_choice(multi_process_mode, "multi_process_mode", ("single", "stale-tolerant", "mmap-shared"))
     check_seconds(stale_check_interval, "stale_check_interval")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
+    threshold = check_unit(similarity_threshold, "similarity_threshold", checked.highest_threshold)
     held = _store(path, store)
     index_path, own_options = _index_path(held, index_options)
     if index_backend == "store":

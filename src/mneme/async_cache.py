@@ -11,8 +11,8 @@ from mneme._assemble import assemble
 from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
-from mneme._rules.arguments import check_unit
 from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.keys import Scope
 from mneme._rules.options import OnStoreError
@@ -70,6 +70,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         max_response_bytes: int = 4 * 2**20,
         max_metadata_bytes: int = 65_536,
         value_eq: Callable[[Any, Any], bool] | None = None,
+        value_contrast: bool | ValueContrast = False,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -98,6 +99,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             max_response_bytes=max_response_bytes,
             max_metadata_bytes=max_metadata_bytes,
             value_eq=value_eq,
+            value_contrast=value_contrast,
             clock=clock,
         )
 
@@ -115,7 +117,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
     ) -> Hit | None:
         if embedding is None and not bypass:
             if similarity_threshold is not None:
-                check_unit(similarity_threshold, "similarity_threshold")
+                self._core.check_threshold(similarity_threshold)
             hit = self._core.peek(query, namespace, scope)
             if hit is not None:
                 return hit
@@ -251,7 +253,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
     ) -> Any:
         if embedding is None and not bypass:
             if similarity_threshold is not None:
-                check_unit(similarity_threshold, "similarity_threshold")
+                self._core.check_threshold(similarity_threshold)
             hit = self._core.peek(query, namespace, scope)
             if hit is not None:
                 return hit.response
@@ -371,7 +373,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
 
     def set_similarity_threshold(self, threshold: float) -> None:
         self._core.check_open()
-        self._core.threshold = check_unit(threshold, "threshold")
+        self._core.threshold = self._core.check_threshold(threshold, "threshold")
 
     async def close(self) -> None:
         await maintain.close(self._core)

@@ -11,8 +11,8 @@ from mneme._assemble import assemble
 from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
-from mneme._rules.arguments import check_unit
 from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.keys import Scope
 from mneme._rules.options import OnStoreError
@@ -37,7 +37,8 @@ class SemanticCache:
         embedder: Turns queries into vectors. Without one, the cache has an exact layer alone; a file that was filled
             with an embedder can be read and cleaned that way, but not written.
         store: Any `Store`; it belongs to the cache from then on, which opens and closes it.
-        similarity_threshold: The least cosine similarity of a hit on the semantic layer, from 0 to 1.
+        similarity_threshold: The least cosine similarity of a hit on the semantic layer, from 0 to 1; with
+            *value_contrast* the least score.
         default_ttl: How long entries live that are put without a `ttl`: seconds, a timedelta or "1h30m".
         max_entries: Above so many the least recently used are evicted. Large caches are brought slightly below.
         namespace_quotas: The same for single namespaces; a quota of 0 admits nothing.
@@ -70,7 +71,9 @@ class SemanticCache:
         max_response_bytes: The same for encoded responses.
         max_metadata_bytes: The same for encoded metadata.
         value_eq: Called with two responses, says whether they are the same answer; equality by default. If it raises,
-            they are not.
+            they are not. It must be an equivalence, and is asked often: make it quick.
+        value_contrast: Serve on the semantic layer by how much nearer an entry is than the best one with a different
+            answer, see `ValueContrast`. Thresholds mean something else then, and may be as high as 2 less its floor.
         clock: Where the time comes from; wall time by default.
 
     Raises:
@@ -117,6 +120,7 @@ class SemanticCache:
         max_response_bytes: int = 4 * 2**20,
         max_metadata_bytes: int = 65_536,
         value_eq: Callable[[Any, Any], bool] | None = None,
+        value_contrast: bool | ValueContrast = False,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -145,6 +149,7 @@ class SemanticCache:
             max_response_bytes=max_response_bytes,
             max_metadata_bytes=max_metadata_bytes,
             value_eq=value_eq,
+            value_contrast=value_contrast,
             clock=clock,
         )
         complete(maintain.begin(self._core))
@@ -185,7 +190,7 @@ class SemanticCache:
         """
         if embedding is None and not bypass:
             if similarity_threshold is not None:
-                check_unit(similarity_threshold, "similarity_threshold")
+                self._core.check_threshold(similarity_threshold)
             hit = self._core.peek(query, namespace, scope)
             if hit is not None:
                 return hit
@@ -436,7 +441,7 @@ class SemanticCache:
         """
         if embedding is None and not bypass:
             if similarity_threshold is not None:
-                check_unit(similarity_threshold, "similarity_threshold")
+                self._core.check_threshold(similarity_threshold)
             hit = self._core.peek(query, namespace, scope)
             if hit is not None:
                 return hit.response
@@ -646,7 +651,7 @@ class SemanticCache:
             TypeError, ValueError: It is not a number from 0 to 1.
         """
         self._core.check_open()
-        self._core.threshold = check_unit(threshold, "threshold")
+        self._core.threshold = self._core.check_threshold(threshold, "threshold")
 
     def close(self) -> None:
         """Write what is pending and let go of everything. Again is harmless."""

@@ -40,6 +40,10 @@ class Hit:
     entry_id: int
     asked: str = ""
     """The query that was asked, of a hit on the semantic layer; empty on the exact layer, where it is equal."""
+    score: float = 1.0
+    """What was compared with the threshold: the similarity, or with value contrast how much nearer the entry is than
+    the best one with a different answer. There `get` looks no further than the threshold needs: then this is the lesser
+    of what `explain` says, and the larger of threshold and similarity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Candidate:
     reason: str
     """`accepted`, `below_threshold`, `expired`, `rejected` (by the validator), `low_confidence`, or `not_reached`: it
     would do, but a better one answers."""
+    score: float = 1.0
+    """What is compared with the threshold; the similarity, unless there is value contrast."""
+    rival: float | None = None
+    """With value contrast the best similarity of an entry with a different answer, or the floor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ async def index(core: Core) -> None:
     if size * dim <= choice.slow * _NUMBERS_A_SECOND:
         return
     try:
-        seconds = await cast("_Measurable", core.index).search_seconds(core.threshold)
+        seconds = await cast("_Measurable", core.index).search_seconds(core.search_floor(core.threshold))
     except CorruptCacheError:
         return  # a saved index that is damaged: the first search finds that out as well, and reads the vectors anew
     if seconds <= choice.slow:

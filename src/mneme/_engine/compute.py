@@ -124,6 +124,7 @@ async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
         similarity=offer.similarity,
         confidence=confidence,
         asked=order.ask.query,
+        score=offer.score,
     )
     core.count_hit(hit, offer.record)
     return Got(response, computed=False)
@@ -131,7 +132,7 @@ async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
 
 def _accepts(core: Core, order: Order, offer: Offer) -> bool:
     """Callers of one query may ask for different thresholds; what was found for another need not do for this one."""
-    return offer.layer == "exact" or _would_answer(core, order.ask, offer.similarity)
+    return offer.layer == "exact" or _would_answer(core, order.ask, offer.similarity, offer.score)
 
 
 def _accepts_stale(core: Core, order: Order, offer: Offer) -> bool:
@@ -191,7 +192,9 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
         ask.vector = found.vector
         if found.stale is not None:
             stale = found.stale
-            flight.stale = Offer(_copier(core, stale.response), stale.layer, stale.similarity, None, found.expired_at)
+            flight.stale = Offer(
+                _copier(core, stale.response), stale.layer, stale.similarity, None, found.expired_at, stale.score
+            )
         flight.looked.set()
         if found.hit is not None or found.vector is None:
             return found
@@ -221,11 +224,12 @@ async def _find(core: Core, ask: Ask) -> Found:
 
 
 def _offer(core: Core, hit: Hit, record: Record) -> Offer:
-    return Offer(_copier(core, hit.response), hit.layer, hit.similarity, record)
+    return Offer(_copier(core, hit.response), hit.layer, hit.similarity, record, score=hit.score)
 
 
-def _would_answer(core: Core, ask: Ask, similarity: float) -> bool:
-    if similarity < ask.threshold - RESOLUTION:
+def _would_answer(core: Core, ask: Ask, similarity: float, score: float | None = None) -> bool:
+    """Without a score by the similarity alone, which is no higher: what is in flight has no neighbours yet."""
+    if (similarity if score is None else score) < ask.threshold - RESOLUTION:
         return False
     least = core.options.min_confidence
     return least is None or confidence_of(similarity, 0.0, core.options) >= least

@@ -13,6 +13,7 @@ from mneme._rules.codec import decode_metadata, decode_response
 from mneme._rules.keys import Scope, canonical_scope, key_of, partition_of
 from mneme._rules.matching import age_of, judge
 from mneme._rules.options import Options, default_validator
+from mneme._rules.similarity import RESOLUTION
 from mneme._rules.vectors import unit_vector, unit_vectors
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
@@ -244,10 +245,19 @@ class Core:
                 self._plain_partitions[namespace] = partition
         threshold = self.threshold
         if similarity_threshold is not None:
-            threshold = check_unit(similarity_threshold, "similarity_threshold")
+            threshold = self.check_threshold(similarity_threshold)
         vector = None if embedding is None else self.own_vectors([embedding])[0]
         key = key_of(partition, normalized)
         return Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
+
+    def check_threshold(self, threshold: Any, what: str = "similarity_threshold") -> float:
+        """A threshold that something can reach; raises `TypeError` or `ValueError` for another."""
+        return check_unit(threshold, what, self.options.highest_threshold)
+
+    def search_floor(self, threshold: float) -> float:
+        """Below this similarity nothing answers at that threshold."""
+        contrast = self.options.value_contrast
+        return threshold - RESOLUTION if contrast is None else contrast.least(threshold)
 
     def own_vectors(self, embeddings: Sequence[Any]) -> Sequence[Vector] | Matrix:
         """The callers' own embeddings, as unit vectors; several of the usual kind as the rows of a matrix.
@@ -336,6 +346,7 @@ class Core:
         confidence: float,
         age_seconds: float | None = None,
         asked: str = "",
+        score: float | None = None,
     ) -> Hit:
         """A hit to hand out, of the age it was judged at, or has now."""
         return Hit(
@@ -349,6 +360,7 @@ class Core:
             record.query,
             record.id,
             asked if layer == "semantic" else "",
+            similarity if score is None else score,
         )
 
     def count_hit(self, hit: Hit, record: Record) -> None:

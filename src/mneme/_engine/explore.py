@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from mneme._engine import follow, sync
+from mneme._engine import contrast, follow, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
-from mneme._engine.nearest import ANY, nearest
+from mneme._engine.nearest import ANY, Scored, nearest
 from mneme._rules.codec import decode_metadata, is_readable
 from mneme._rules.matching import RESOLUTION, Verdict, judge
 from mneme.ports import Record, Selection
@@ -21,6 +21,8 @@ class _Judged(NamedTuple):
     record: Record
     response: Any
     similarity: float
+    score: float
+    rival: float | None
     verdict: Verdict
 
     def layer(self, ask: Ask) -> Layer:
@@ -46,6 +48,7 @@ async def lookup(core: Core, ask: Ask, k: int) -> list[Hit]:
             similarity=one.similarity,
             confidence=one.verdict.confidence,
             asked=ask.query,
+            score=one.score,
         )
         for one in servable[:k]
     ]
@@ -65,7 +68,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
                 reason = f"hit_{layer}"
             else:
                 verdict = "not_reached"
-        elif layer is None and one.similarity >= ask.threshold - RESOLUTION:
+        elif layer is None and one.score >= ask.threshold - RESOLUTION:
             reason = verdict
         candidates.append(
             Candidate(
@@ -76,6 +79,8 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
                 age_seconds=one.verdict.age_seconds,
                 accepted=verdict == "accepted",
                 reason=verdict,
+                score=one.score,
+                rival=one.rival,
             )
         )
     return Explanation(
@@ -95,21 +100,41 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
     await follow.check_if_due(core)
     await sync.catch_up_if_dirty(core)
     [exact] = await core.store.read([ask.key])
-    found = [] if exact is None else [(exact, 1.0)]
+    judged = [] if exact is None else [_judged(core, ask, Scored(exact, 1.0), None)]
     vector, why = ask.vector, None
     if vector is None:
         [vector], why_none = await embed_or_miss(core, ask.namespace, [ask.query])
         why = why_none if vector is None else None
     if vector is not None:
-        [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k)
-        found += [candidate for candidate in candidates if exact is None or candidate.record.id != exact.id]
-    now = core.clock.now()
-    judged = []
-    for record, similarity in found[:k]:
-        response = core.response_of(record)
-        verdict = judge(record, response, similarity=similarity, threshold=ask.threshold, now=now, options=core.options)
-        judged.append(_Judged(record, response, similarity, verdict))
-    return judged, why
+        if core.options.value_contrast is None:
+            [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k)
+            rivals: list[float | None] = [None] * len(candidates)
+        else:
+            candidates, rivals = await contrast.rivals(core, core.options.value_contrast, ask.partition, vector, k)
+        judged += [
+            _judged(core, ask, candidate, rival)
+            for candidate, rival in zip(candidates, rivals, strict=True)
+            if exact is None or candidate.record.id != exact.id
+        ]
+    return judged[:k], why
+
+
+def _judged(core: Core, ask: Ask, candidate: Scored, rival: float | None) -> _Judged:
+    record, similarity = candidate
+    response = core.response_of(record)
+    score = similarity
+    if rival is not None and core.options.value_contrast is not None:
+        score = core.options.value_contrast.score(similarity, rival)
+    verdict = judge(
+        record,
+        response,
+        similarity=similarity,
+        threshold=0.0 if record.key == ask.key else ask.threshold,
+        now=core.clock.now(),
+        options=core.options,
+        score=None if rival is None else score,
+    )
+    return _Judged(record, response, similarity, score, rival, verdict)
 
 
 async def entries(core: Core, selection: Selection, after: int, limit: int) -> list[Entry]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from mneme._engine import follow, removal, sync, usage
+from mneme._engine import contrast, follow, removal, sync, usage
+from mneme._engine.contrast import FIRST_CANDIDATES, MORE
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import Scored, nearest
@@ -15,9 +17,6 @@ from mneme._rules.matching import RESOLUTION, Verdict, judge
 from mneme.errors import StoreBackendError
 from mneme.ports import Record, Vector
 from mneme.types import Hit, Layer
-
-FIRST_CANDIDATES = 8
-"""How many candidates are looked at before more are asked for; the best one nearly always answers."""
 
 
 @dataclass(slots=True)
@@ -125,6 +124,11 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
     await follow.check_if_due(core)
     queries = {position: results[position].vector for position in positions}
     searching = {position: vector for position, vector in queries.items() if vector is not None}
+    if core.options.value_contrast is not None and searching:
+        answers = [partial(_answers, core, asks[position], results[position]) for position in searching]
+        chosen = [asks[position] for position in searching]
+        await contrast.find(core, core.options.value_contrast, chosen, list(searching.values()), answers)
+        return
     k = FIRST_CANDIDATES
     while searching:
         floor = min(asks[position].threshold for position in searching) - RESOLUTION
@@ -137,7 +141,7 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
             if more and not answered:
                 unsettled[position] = vector
         searching = unsettled
-        k *= 8
+        k *= MORE
 
 
 async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
@@ -152,12 +156,21 @@ async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Fou
             results[position].reason = why_none
 
 
-def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Found) -> bool:
+def _answers(core: Core, ask: Ask, found: Found, candidate: Scored, score: float) -> bool:
+    return _consider(core, ask, candidate, "semantic", found, score=score)
+
+
+def _consider(
+    core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Found, *, score: float | None = None
+) -> bool:
     """Judge one candidate; whether it answers. What else it is good for is noted in *found*."""
     record, similarity = candidate
     response = core.response_of(record)
     now = core.clock.now()
-    verdict = judge(record, response, similarity=similarity, threshold=ask.threshold, now=now, options=core.options)
+    threshold = 0.0 if layer == "exact" else ask.threshold  # which may be higher than any similarity
+    verdict = judge(
+        record, response, similarity=similarity, threshold=threshold, now=now, options=core.options, score=score
+    )
     if verdict.reason == "below_threshold":
         return False  # the floor of a batch is the lowest of its thresholds
     hit = core.hit(
@@ -168,6 +181,7 @@ def _consider(core: Core, ask: Ask, candidate: Scored, layer: Layer, found: Foun
         confidence=verdict.confidence,
         age_seconds=verdict.age_seconds,
         asked=ask.query,
+        score=score,
     )
     if verdict.reason == "accepted":
         found.hit, found.record = hit, record

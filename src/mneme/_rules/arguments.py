@@ -47,12 +47,13 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_text(tag, "tag", 512) for tag in tags))
 
 
-def check_unit(value: Any, what: str) -> float:
-    """A number from 0 to 1, both included."""
+def check_unit(value: Any, what: str, most: float = 1.0) -> float:
+    """A number from 0 to 1, or *most*, both included."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number from 0 to 1, not {type(value).__name__}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{what} must be from 0 to 1 (cosine, higher is stricter), got {value!r}")
+        raise TypeError(f"{what} must be a number from 0 to {most:g}, not {type(value).__name__}")
+    if not 0 <= value <= most:
+        kind = "cosine" if most == 1 else "2s - r"
+        raise ValueError(f"{what} must be from 0 to {most:g} ({kind}, higher is stricter), got {value!r}")
     return float(value)
 
 

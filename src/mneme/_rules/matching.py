@@ -7,12 +7,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mneme._rules.expiry import is_expired
 from mneme._rules.options import Options
+from mneme._rules.similarity import RESOLUTION as RESOLUTION  # noqa: PLC0414 -- for who asks for verdicts
 from mneme.ports import Record
 
 Reason: TypeAlias = Literal["accepted", "below_threshold", "expired", "rejected", "low_confidence"]
-
-RESOLUTION = 1e-6
-"""Two float32 unit vectors tell similarities no finer than this; a threshold of 1.0 must be met by equal vectors."""
 
 logger = logging.getLogger("mneme")
 
@@ -35,14 +33,28 @@ def age_of(record: Record, now: float) -> float:
 
 
 def judge(
-    record: Record, response: Any, *, similarity: float, threshold: float, now: float, options: Options
+    record: Record,
+    response: Any,
+    *,
+    similarity: float,
+    threshold: float,
+    now: float,
+    options: Options,
+    score: float | None = None,
 ) -> Verdict:
-    """The verdict on one entry; a validator or confidence function that raises counts against the entry."""
+    """The verdict on one entry; a validator or confidence function that raises counts against the entry.
+
+    The *score* is what must reach the threshold, the similarity where there is none.
+    """
     age = age_of(record, now)
     stale = is_expired(record.expires_at, now)
     if is_expired(record.removable_at, now):
         return Verdict("expired", similarity, age, remove=True)
-    if similarity < threshold - RESOLUTION:
+    if (similarity if score is None else score) < threshold - RESOLUTION or (
+        score is not None
+        and options.value_contrast is not None
+        and similarity < options.value_contrast.least_similarity - RESOLUTION
+    ):
         return Verdict("below_threshold", similarity, age, stale)
     try:
         valid = options.validator(response)

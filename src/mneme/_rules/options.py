@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from mneme._rules.answers import ValueEq
 from mneme._rules.arguments import check_callable, check_choice, check_count, check_namespace, check_parts, check_unit
 from mneme._rules.confidence import ConfidenceFn
+from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import normalize_query
 from mneme.errors import QuantizationError
@@ -38,11 +39,17 @@ class Options:
     max_metadata_bytes: int
     on_store_error: OnStoreError = "raise"
     value_eq: ValueEq = operator.eq
+    value_contrast: ValueContrast | None = None
 
     @property
     def capped(self) -> bool:
         """Whether there is any limit to how many entries are kept."""
         return self.max_entries is not None or bool(self.namespace_quotas)
+
+    @property
+    def highest_threshold(self) -> float:
+        """The highest threshold that anything could reach."""
+        return 1.0 if self.value_contrast is None else self.value_contrast.highest
 
     @property
     def failing_is_missing(self) -> bool:
@@ -73,6 +80,7 @@ def make_options(
     max_metadata_bytes: int,
     on_store_error: OnStoreError = "raise",
     value_eq: ValueEq | None = None,
+    value_contrast: bool | ValueContrast = False,
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
@@ -105,7 +113,16 @@ def make_options(
         max_metadata_bytes=check_count(max_metadata_bytes, "max_metadata_bytes", 1),
         on_store_error=check_choice(on_store_error, "on_store_error", get_args(OnStoreError)),
         value_eq=operator.eq if value_eq is None else value_eq,
+        value_contrast=_contrast(value_contrast),
     )
+
+
+def _contrast(value: bool | ValueContrast) -> ValueContrast | None:  # noqa: FBT001 -- public option
+    if isinstance(value, ValueContrast):
+        return value
+    if not isinstance(value, bool):
+        raise TypeError(f"value_contrast must be True, False or a ValueContrast, not {type(value).__name__}")
+    return ValueContrast() if value else None
 
 
 def check_dtype(dtype: Any) -> None:

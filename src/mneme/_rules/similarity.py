@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from mneme.ports import Matrix, Vector
 
-__all__ = ["product_error", "score"]
+__all__ = ["RESOLUTION", "product_error", "score"]
+
+RESOLUTION = 1e-6
+"""Two float32 unit vectors tell similarities no finer than this; a threshold of 1.0 must be met by equal vectors."""
 
 
 def score(rows: Matrix, query: Vector) -> npt.NDArray[np.float32]:

@@ -32,6 +32,8 @@ class Offer:
     """The entry that it was found in, or became."""
     expired_at: float | None = None
     """When it expired, for something to serve meanwhile."""
+    score: float = 1.0
+    """What the threshold is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
