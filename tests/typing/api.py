@@ -43,6 +43,7 @@ from mneme import (
     SQLiteStore,
     Stats,
     Store,
+    ValueContrast,
     as_embedder,
     half_life,
     to_async_embedder,
@@ -162,6 +163,7 @@ full: SemanticCache = SemanticCache(
     max_response_bytes=1,
     max_metadata_bytes=1,
     value_eq=lambda one, other: one == other,
+    value_contrast=ValueContrast(floor=0.4, least_similarity=0.6, exact_score=True),
     clock=clock,
 )
 SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]
