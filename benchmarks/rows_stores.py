@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from data import ROOT
 from harness import Budget, Row, measure
@@ -23,6 +25,8 @@ CALLS = {"redis": 500, "postgres": 500, "dynamodb": 50}
 THRESHOLD = 0.999
 ROUND_TRIP = 1.3
 """That an exact lookup may take of a round trip; a similar one needs another."""
+AWAY = 0.5e-3
+"""Seconds that a crossing of the network takes, as between two hosts of a data centre."""
 
 Bare = Callable[[str], Any]
 
@@ -105,10 +109,29 @@ BARE: dict[str, Callable[[str, ExitStack], tuple[Store, Bare]]] = {
 def stores(shop: Workshop) -> Iterator[Row]:
     for name, make in BARE.items():
         with ExitStack() as stack:
-            yield from _rows(name, *make(stack.enter_context(_server(name)), stack), shop)
+            address = stack.enter_context(_server(name))
+            yield from _rows(name, *make(address, stack), shop)
+        with ExitStack() as stack:
+            address = stack.enter_context(_from_afar(stack.enter_context(_server(name))))
+            yield from _rows(f"{name} a millisecond away", *make(address, stack), shop)
 
 
-def _rows(name: str, store: Store, bare: Bare, shop: Workshop) -> Iterator[Row]:
+@contextmanager
+def _from_afar(address: str) -> Iterator[str]:
+    """The address of a proxy in a process of its own, through which the server is `AWAY`."""
+    where = urlsplit(address)
+    socket = parse_qs(where.query).get("host")
+    target = f"{socket[0]}/.s.PGSQL.5432" if socket else str(where.port)
+    command = [sys.executable, "-m", "servers.proxy", target, str(AWAY)]
+    with subprocess.Popen(command, cwd=ROOT / "tests", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018 -- pipes, as was said
+        place = f"{where.username}@127.0.0.1" if where.username else "127.0.0.1"
+        yield urlunsplit((where.scheme, f"{place}:{int(process.stdout.readline())}", where.path, "", ""))
+        process.stdin.close()
+
+
+def _rows(where: str, store: Store, bare: Bare, shop: Workshop) -> Iterator[Row]:
+    name = where.partition(" ")[0]
     count, calls = ENTRIES[name], CALLS[name]
     queries, vectors = shop.stored[:count], shop.corpus.vectors(DIM)[:count]
     with SemanticCache(store=store, embedder=NoEmbedder(DIM), hot_bytes=0, similarity_threshold=THRESHOLD) as cache:
@@ -120,7 +143,7 @@ def _rows(name: str, store: Store, bare: Bare, shop: Workshop) -> Iterator[Row]:
             bare(query)
         floor = (f"one read by key, the bare client of {name}", bare)
         yield measure(
-            f"exact hit, {name}, {count:,} entries",
+            f"exact hit, {where}, {count:,} entries",
             floor=floor,
             operation=cache.get,
             rounds=asked,
@@ -130,7 +153,7 @@ def _rows(name: str, store: Store, bare: Bare, shop: Workshop) -> Iterator[Row]:
             by_turns=True,
         )
         yield measure(
-            f"semantic hit, {name}, {count:,} x {DIM}",
+            f"semantic hit, {where}, {count:,} x {DIM}",
             floor=floor,
             operation=lambda query: cache.get(f"{query}, in other words", embedding=vectors[number_of[query]]),
             rounds=asked,

@@ -16,7 +16,7 @@ from mneme.ports import Counters, Selection, Usage
 from mneme.stores import AsyncRedisStore, RedisStore
 from mneme.testing import AsyncTwin, HashEmbedder
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, history, ids_of
-from stores.redis_proxy import Proxy
+from servers.proxy import Proxy
 from stores.redis_servers import a_prefix, connected, opened, running
 
 
@@ -36,6 +36,10 @@ def proxy(url):
         yield proxy
 
 
+def through(proxy):
+    return f"redis://127.0.0.1:{proxy.port}/0"
+
+
 def await_no_connection(client):
     """The server notices a closed connection when it gets round to it."""
     while connections(client):
@@ -50,7 +54,7 @@ def connections(client):
 
 
 def test_a_change_whose_answer_is_lost_is_made_once_and_told_all_the_same(url, prefix, proxy):
-    with opened(proxy.url, prefix=prefix) as store, opened(url, prefix=prefix) as other:
+    with opened(through(proxy), prefix=prefix) as store, opened(url, prefix=prefix) as other:
         one, two = store.write([a_record(1), a_record(2)])
         store.record(Usage({one.id: 5.0}, {"main": Counters(misses=1)}))  # every script is known to the server now
         assert ids_of(store.delete(Selection(refs=[two.id]))) == [two.id]
@@ -76,7 +80,7 @@ def test_a_change_whose_answer_is_lost_is_made_once_and_told_all_the_same(url, p
 
 
 def test_a_read_whose_answer_is_lost_is_asked_for_again(prefix, proxy):
-    with opened(proxy.url, prefix=prefix) as store:
+    with opened(through(proxy), prefix=prefix) as store:
         store.write([a_record(1)])
         store.read([a_record(1).key])
         proxy.cut = 1
@@ -89,7 +93,7 @@ def test_a_read_whose_answer_is_lost_is_asked_for_again(prefix, proxy):
 
 
 def test_a_change_that_stays_unanswered_is_told_and_never_made_later(prefix, proxy):
-    with opened(proxy.url, prefix=prefix) as store:
+    with opened(through(proxy), prefix=prefix) as store:
         store.write([a_record(1)])
         proxy.cut = 2
         with pytest.raises(StoreBackendError, match="whether the change was made is not known"):
@@ -105,7 +109,7 @@ def test_a_change_that_stays_unanswered_is_told_and_never_made_later(prefix, pro
 
 
 def test_a_lost_answer_that_was_too_long_to_keep_is_told(prefix, proxy):
-    with opened(proxy.url, prefix=prefix) as store:
+    with opened(through(proxy), prefix=prefix) as store:
         store.write([a_record(number, vector=None) for number in range(20_000)])
         store.delete(Selection(refs=[1]))
         proxy.cut = 1
@@ -213,7 +217,7 @@ def test_a_cache_survives_a_server_that_lost_everything(tmp_path):
 
 
 def test_a_cache_knows_in_the_end_what_became_of_a_change_without_an_answer(prefix, proxy):
-    with SemanticCache(store=RedisStore(proxy.url, prefix=prefix), embedder=HashEmbedder()) as cache:
+    with SemanticCache(store=RedisStore(through(proxy), prefix=prefix), embedder=HashEmbedder()) as cache:
         cache.put("how do I reset my password", "like this")
         proxy.cut = 2
         with pytest.raises(StoreBackendError, match="not known"):
