@@ -312,6 +312,12 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
     async def delete(self, query_or_hit: str | Hit, *, namespace: str = "default", scope: Scope = None) -> bool:
         return await verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope)
 
+    async def reject(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
+        return await verbs.reject(self._core, hit_or_pair, namespace=namespace)
+
+    async def confirm(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
+        return await verbs.confirm(self._core, hit_or_pair, namespace=namespace)
+
     async def invalidate(
         self,
         *,

@@ -240,8 +240,8 @@ class SemanticCache:
     ) -> list[Hit]:
         """The nearest *k* entries, best first, below the threshold too. Counts as neither hit nor miss.
 
-        Expired entries and those that the validator refuses are left out. An embedder that fails leaves at most the
-        entry of an equal query.
+        Expired entries, those that the validator refuses and rejected pairs are left out. An embedder that fails leaves
+        at most the entry of an equal query.
 
         Raises: as `get`.
         """
@@ -532,6 +532,35 @@ class SemanticCache:
             StoreBackendError: The store failed; nothing was removed, or on a network perhaps all of it.
         """
         return complete(verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope))
+
+    def reject(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
+        """Never serve the stored query's answer for the asked one again, nor the other way round; whether that is new.
+
+        It holds in the whole namespace, whatever the scope, whatever replaces the entry later and whatever is cleared,
+        in every process that follows the store, until `confirm` lifts it. The entry stays for other queries. A hit on
+        the exact layer has no pair: its own answer is wrong, so its entry is removed, unless it has got another answer
+        since. The latest 20,000 pairs are remembered, as digests.
+
+        Args:
+            hit_or_pair: A hit; or the query asked and the query stored.
+            namespace: Of a pair; a hit says itself where it came from.
+
+        Raises:
+            TypeError, ValueError: It is neither, or both queries of the pair are equal.
+            StoreBackendError: The store failed; nothing was remembered, or on a network perhaps all of it.
+        """
+        return complete(verbs.reject(self._core, hit_or_pair, namespace=namespace))
+
+    def confirm(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
+        """Say that an answer was right; whether that lifts a rejection.
+
+        Args:
+            hit_or_pair: As for `reject`.
+            namespace: As for `reject`.
+
+        Raises: as `reject`.
+        """
+        return complete(verbs.confirm(self._core, hit_or_pair, namespace=namespace))
 
     def invalidate(
         self,

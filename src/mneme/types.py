@@ -79,8 +79,8 @@ class Candidate:
     age_seconds: float
     accepted: bool
     reason: str
-    """`accepted`, `below_threshold`, `expired`, `rejected` (by the validator), `low_confidence`, or `not_reached`: it
-    would do, but a better one answers."""
+    """`accepted`, `below_threshold`, `expired`, `rejected` (by the validator), `low_confidence`, `denied` (the pair was
+    rejected, see `SemanticCache.reject`), or `not_reached`: it would do, but a better one answers."""
     score: float = 1.0
     """What is compared with the threshold; the similarity, unless there is value contrast."""
     rival: float | None = None

@@ -223,6 +223,7 @@ def blocking(cache: SemanticCache) -> None:
     value = cache.get_or_compute("q", len, single_flight="semantic", bypass=True)
     cache.get_or_compute("q", str.upper, single_flight="never")  # type: ignore[arg-type]
     deleted: bool = cache.delete("q") or cache.delete(nearest[0]) or cache.delete("q", namespace="n", scope="s")
+    deleted = cache.reject(nearest[0]) or cache.reject(("q", "r"), namespace="n") or cache.confirm(("q", "r"))
     removed: int = cache.invalidate(tags=["t"], namespace="n", scope={"a": 1}, older_than="1d")
     forgotten: Forgotten = cache.forget(namespace="n", tags=["t"], scope="s", where={"user": (1, "1")}, timeout=5)
     removed += forgotten.entries if forgotten.clean and not forgotten.remains else 0
@@ -301,6 +302,7 @@ async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[s
     stored: int = await cache.put_many([("q", "a")])
     value: Any = await cache.get_or_compute("q", ready) or await cache.get_or_compute("q", str.upper)
     deleted: bool = await cache.delete("q")
+    deleted = await cache.reject(("q", "r")) or await cache.confirm(("q", "r"))
     removed: int = await cache.invalidate(tags=["t"]) + await cache.clear() + await cache.clear_namespace("n")
     removed += (await cache.forget(where={"user": 1})).entries
     removed += await cache.vacuum(compact=False) + await cache.compact()

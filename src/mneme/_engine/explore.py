@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from mneme._engine import contrast, follow, sync
+from mneme._engine import contrast, denial, follow, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import ANY, Scored, nearest
@@ -15,6 +15,7 @@ from mneme.ports import Record, Selection
 from mneme.types import Candidate, Entry, Explanation, Hit, Layer
 
 PAGE = 1000
+_NEVER_SERVED = frozenset({"expired", "rejected", "denied"})
 
 
 class _Judged(NamedTuple):
@@ -34,9 +35,7 @@ async def lookup(core: Core, ask: Ask, k: int) -> list[Hit]:
     asked = k
     while True:
         judged, why = await _judge_nearest(core, ask, asked)
-        servable = [
-            one for one in judged if one.verdict.reason not in {"expired", "rejected"} and not one.verdict.stale
-        ]
+        servable = [one for one in judged if one.verdict.reason not in _NEVER_SERVED and not one.verdict.stale]
         if len(servable) >= k or why is not None or len(judged) < asked:
             break
         asked *= 8
@@ -134,6 +133,8 @@ def _judged(core: Core, ask: Ask, candidate: Scored, rival: float | None) -> _Ju
         options=core.options,
         score=None if rival is None else score,
     )
+    if core.notes.denied:
+        verdict = denial.applied(core, ask, record, verdict)
     return _Judged(record, response, similarity, score, rival, verdict)
 
 

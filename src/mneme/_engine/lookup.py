@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mneme._engine import contrast, follow, removal, sync, usage
+from mneme._engine import contrast, denial, follow, removal, sync, usage
 from mneme._engine.contrast import FIRST_CANDIDATES, MORE
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
@@ -173,6 +173,8 @@ def _consider(
     )
     if verdict.reason == "below_threshold":
         return False  # the floor of a batch is the lowest of its thresholds
+    if core.notes.denied:
+        verdict = denial.applied(core, ask, record, verdict)
     hit = core.hit(
         record,
         response,

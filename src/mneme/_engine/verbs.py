@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import compute, explore, follow, lookup, maintain, removal, write
+from mneme._engine import compute, denial, explore, follow, lookup, maintain, removal, write
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
@@ -298,6 +298,16 @@ async def delete(core: Core, query_or_hit: str | Hit, *, namespace: str, scope: 
     else:
         selection = Selection(refs=[core.ask(query_or_hit, namespace=namespace, scope=scope).key])
     return bool(await removal.remove(core, selection))
+
+
+async def reject(core: Core, hit_or_pair: Hit | tuple[str, str], *, namespace: str) -> bool:
+    await maintain.ready(core)
+    return await denial.reject(core, hit_or_pair, namespace)
+
+
+async def confirm(core: Core, hit_or_pair: Hit | tuple[str, str], *, namespace: str) -> bool:
+    await maintain.ready(core)
+    return await denial.confirm(core, hit_or_pair, namespace)
 
 
 async def invalidate(

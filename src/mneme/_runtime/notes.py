@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from mneme.ports import Record
 
+DENIED = "denied"
+"""The kind of the notes that every search looks at."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -19,7 +21,9 @@ class Notes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._texts: dict[str, dict[str, str]] = {}
+        self._texts: dict[str, dict[str, str]] = {DENIED: {}}
+        self.denied = self._texts[DENIED]
+        """The rejected pairs by name; nothing is in it while nothing was ever rejected."""
         self._by_id: dict[int, tuple[str, str]] = {}
 
     def get(self, kind: str, name: str) -> str | None:
@@ -52,5 +56,6 @@ class Notes:
     def replace(self, records: Iterable[Record]) -> None:
         """Hold these and no others."""
         with self._lock:
-            self._by_id, self._texts = {}, {}
+            self._by_id, self._texts = {}, {DENIED: {}}
             self._keep(records)
+            self.denied = self._texts[DENIED]
