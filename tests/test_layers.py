@@ -31,8 +31,9 @@ MAY_IMPORT = {
     # 6: both faces offer the decorator; the async one takes its documentation from the other
     "decorators": BACKENDS,
     "_assemble": BACKENDS,
-    "cache": (*BACKENDS, "_assemble", "decorators"),
-    "async_cache": (*BACKENDS, "_assemble", "decorators", "cache"),
+    "_restore": (*BACKENDS, "_assemble"),
+    "cache": (*BACKENDS, "_assemble", "_restore", "decorators"),
+    "async_cache": (*BACKENDS, "_assemble", "_restore", "decorators", "cache"),
     # 7: tools that work on whole stores, beneath any cache
     "tools": (*BACKENDS, "_assemble", "cache", "async_cache", "embedders", "calibration", "cli", "mneme"),
     "__main__": ("cli",),

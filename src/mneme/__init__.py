@@ -28,6 +28,7 @@ from mneme.stores import MemoryStore, SQLiteStore
 from mneme.types import (
     CacheInfo,
     Candidate,
+    Checkpoint,
     Entry,
     Explanation,
     Forgotten,
@@ -58,6 +59,7 @@ __all__ = [
     "CacheInfo",
     "CalibrationError",
     "Candidate",
+    "Checkpoint",
     "CheckpointError",
     "Codec",
     "CorruptCacheError",

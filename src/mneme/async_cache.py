@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from mneme._assemble import assemble
 from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
+from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
@@ -20,7 +21,7 @@ from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
-from mneme.types import Entry, Explanation, Forgotten, Health, Hit, Stats
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="AsyncSemanticCache")
 
@@ -29,8 +30,9 @@ def _documented(twin: type[C]) -> type[C]:
     """Give the class and its public members the docstrings of their namesakes on the blocking face."""
     twin.__doc__ = f"{SemanticCache.__doc__}{_DIFFERENCE}"
     for name, member in vars(twin).items():
-        if not name.startswith("_") and isinstance(member, FunctionType):
-            member.__doc__ = getattr(SemanticCache, name).__doc__
+        function = member.__func__ if isinstance(member, classmethod) else member
+        if not name.startswith("_") and isinstance(function, FunctionType):
+            function.__doc__ = getattr(SemanticCache, name).__doc__
     return twin
 
 
@@ -366,6 +368,52 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
 
     async def check(self) -> list[str]:
         return await verbs.check(self._core)
+
+    # --- moving ------------------------------------------------------------------------------------------------------
+
+    async def dumps(
+        self,
+        dest: Any,
+        *,
+        namespace: str | Collection[str] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Checkpoint:
+        return await verbs.dumps(self._core, dest, namespace=namespace, progress=progress)
+
+    @classmethod
+    async def loads(
+        cls: type[C],
+        source: Any,
+        path: str | os.PathLike[str] | None = None,
+        embedder: AsyncEmbedder | Embedder | None = None,
+        *,
+        store: AsyncStore | Store | None = None,
+        namespace: str | Collection[str] | None = None,
+        merge: bool = False,
+        max_archive_bytes: int = 64 * 2**30,
+        progress: Callable[[int, int], object] | None = None,
+        **options: Any,
+    ) -> C:
+        restore = Restore(
+            cls,
+            AsyncSemanticCache,
+            TaskRuntime(),
+            path,
+            embedder,
+            store=store,
+            namespace=namespace,
+            merge=merge,
+            max_archive_bytes=max_archive_bytes,
+            progress=progress,
+            options=options,
+        )
+        await restore.run(source)
+        cache = cls(restore.path, embedder, store=restore.store, **options)
+        try:
+            return await cache.__aenter__()
+        except BaseException:
+            restore.undo()
+            raise
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from mneme._assemble import assemble
 from mneme._engine import forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
+from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
@@ -20,7 +21,7 @@ from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
-from mneme.types import Entry, Explanation, Forgotten, Health, Hit, Stats
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="SemanticCache")
 
@@ -657,6 +658,97 @@ class SemanticCache:
     def check(self) -> list[str]:
         """Every inconsistency in the store, or between it and memory, a sentence each. Reads everything."""
         return complete(verbs.check(self._core))
+
+    # --- moving ------------------------------------------------------------------------------------------------------
+
+    def dumps(
+        self,
+        dest: Any,
+        *,
+        namespace: str | Collection[str] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Checkpoint:
+        """Write all entries and counters to an archive, which `loads` reads again into any store; what was written.
+
+        The archive is the state of the store at one moment between call and return, however many threads and processes
+        write meanwhile; nobody waits for it. Expired entries are part of it until they are removed. Ids are not: they
+        belong to the store. Memory is taken for some entries at a time, and for the keys of those that are written
+        meanwhile.
+
+        Args:
+            dest: A path or a binary file object, which need not be seekable and stays open. The file appears whole or
+                not at all, in place of an older checkpoint if there is one, and only its owner may read it. A file
+                object is written to when the archive is complete.
+            namespace: Only this one's entries and counters, or those of these.
+            progress: Called with how many entries were read and about how many there are.
+
+        Raises:
+            CheckpointError: The archive cannot be written, or an entry cannot be part of one. Nothing was left behind.
+            StoreBackendError: The store failed. Nothing was left behind.
+        """
+        return complete(verbs.dumps(self._core, dest, namespace=namespace, progress=progress))
+
+    @classmethod
+    def loads(
+        cls: type[C],
+        source: Any,
+        path: str | os.PathLike[str] | None = None,
+        embedder: Embedder | None = None,
+        *,
+        store: Store | None = None,
+        namespace: str | Collection[str] | None = None,
+        merge: bool = False,
+        max_archive_bytes: int = 64 * 2**30,
+        progress: Callable[[int, int], object] | None = None,
+        **options: Any,
+    ) -> C:
+        """A cache that holds what an archive holds, which `dumps` wrote, from whatever store into whatever store.
+
+        A path must be new: the file appears there, whole, when all of the archive was read and found to be right. A
+        store must be empty, and is not written to before all of the archive was read. Queries, responses, metadata,
+        tags, scopes, times and counters come back as they were; entries get new ids.
+
+        Args:
+            source: A path or a binary file object, which is read from where it stands to its end.
+            path: As for the constructor.
+            embedder: As for the constructor: the one whose vectors the archive holds, or `None` to fill a store that
+                is to be opened with it later.
+            store: As for the constructor.
+            namespace: Only this one's entries and counters, or those of these.
+            merge: Add to a file or store that holds entries. Of two entries with the same key the one that was put
+                later stays, counters are added up, and what was written before a failure stays; loading again
+                completes it.
+            max_archive_bytes: An archive that unpacks to more is refused. What a single entry may take is up to
+                `max_query_bytes`, `max_response_bytes` and `max_metadata_bytes`.
+            progress: Called with how many entries were written and how many there are, as far as that is known.
+            **options: As for the constructor.
+
+        Raises:
+            TypeError, ValueError: An argument does not hold. Nothing was opened.
+            CheckpointError: The archive is damaged, cut off, too large, of a newer version or no archive; or there is
+                a file at *path*, or an entry in *store*. Nothing was left behind.
+            EmbedderMismatchError: The archive, or the store, holds vectors of another embedder.
+            StoreBackendError: The store failed. What was written to it was removed again, if it could be.
+        """
+        restore = Restore(
+            cls,
+            SemanticCache,
+            ThreadRuntime(),
+            path,
+            embedder,
+            store=store,
+            namespace=namespace,
+            merge=merge,
+            max_archive_bytes=max_archive_bytes,
+            progress=progress,
+            options=options,
+        )
+        complete(restore.run(source))
+        try:
+            return cls(restore.path, embedder, store=restore.store, **options)
+        except BaseException:
+            restore.undo()
+            raise
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 __all__ = [
     "CacheInfo",
     "Candidate",
+    "Checkpoint",
     "Entry",
     "Explanation",
     "Forgotten",
@@ -85,6 +86,17 @@ class Candidate:
     """What is compared with the threshold; the similarity, unless there is value contrast."""
     rival: float | None = None
     """With value contrast the best similarity of an entry with a different answer, or the floor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an archive holds that `dumps` wrote."""
+
+    entries: int
+    namespaces: tuple[str, ...]
+    """Of the entries, in order."""
+    bytes: int
+    """How long the archive is."""
 
 
 @dataclass(frozen=True, slots=True)

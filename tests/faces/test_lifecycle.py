@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import os
 import sqlite3
 import stat
@@ -291,6 +292,7 @@ VERBS = {
     "stats": lambda cache: cache.stats(),
     "health": lambda cache: cache.health(),
     "check": lambda cache: cache.check(),
+    "dumps": lambda cache: cache.dumps(io.BytesIO()),
     "requantize": lambda cache: cache.requantize("int8"),
     "set_similarity_threshold": lambda cache: cache.set_similarity_threshold(0.5),
 }
@@ -308,7 +310,7 @@ def test_after_closing_every_verb_says_that_the_cache_is_closed(cache, verb):
 
 def test_the_table_of_verbs_lacks_none(face):
     public = {name for name in dir(face.cls) if not name.startswith("_")}
-    assert public - set(VERBS) == {"close", "memoize", "similarity_threshold"}
+    assert public - set(VERBS) == {"close", "loads", "memoize", "similarity_threshold"}
 
 
 def test_a_context_closes_whatever_happens(face, cache_path):

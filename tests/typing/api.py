@@ -8,6 +8,7 @@ complain of one that is not needed.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from mneme import (
     AsyncStore,
     CacheInfo,
     Candidate,
+    Checkpoint,
     Codec,
     Embedder,
     Entry,
@@ -232,6 +234,10 @@ def blocking(cache: SemanticCache) -> None:
     stats: Stats = cache.stats() if names else cache.stats("n")
     rate: float = stats.hit_rate
     health: Health = cache.health()
+    written: Checkpoint = cache.dumps("a.mneme", namespace=["a"], progress=lambda done, total: None)
+    again: SemanticCache = SemanticCache.loads(io.BytesIO(), "b.db", embedder, merge=written.entries > 0)
+    again = SemanticCache.loads(Path("a.mneme"), store=MemoryStore(), similarity_threshold=0.9)
+    again.dumps(io.BytesIO())
     problems: list[str] = cache.check()
     cache.requantize("float16")
     cache.requantize("float8")  # type: ignore[arg-type]
@@ -309,6 +315,10 @@ async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[s
     names: list[str] = await cache.list_namespaces()
     stats: Stats = await cache.stats()
     health: Health = await cache.health()
+    written: Checkpoint = await cache.dumps("a.mneme", namespace=["a"], progress=lambda done, total: None)
+    again: AsyncSemanticCache = await AsyncSemanticCache.loads("a.mneme", "b.db", awaited, namespace="a")
+    sizes: list[int] = [written.bytes, (await again.dumps(io.BytesIO())).bytes]
+    print(sizes)
     problems: list[str] = await cache.check()
     await cache.requantize("int8")
     threshold: float = cache.similarity_threshold

@@ -38,6 +38,17 @@ def check_namespace(value: Any) -> str:
     return namespace
 
 
+def check_namespaces(value: Any) -> tuple[str, ...] | None:
+    """One namespace or several, each once; `None` for all."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return (check_namespace(value),)
+    if isinstance(value, bytes) or not isinstance(value, Collection) or not value:
+        raise TypeError(f"namespace must be a str, a collection of them with at least one, or None, not {value!r}")
+    return tuple(dict.fromkeys(map(check_namespace, value)))
+
+
 def check_tags(tags: Any) -> tuple[str, ...]:
     """Tags without repetition, in order."""
     if isinstance(tags, tuple) and not tags:

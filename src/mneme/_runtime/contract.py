@@ -31,6 +31,10 @@ class Runtime(Protocol):
         """Run *flow* to its end even if the caller is cancelled meanwhile; then the cancellation goes on."""
         ...
 
+    async def offload(self, work: Callable[[], T]) -> T:
+        """Do work that takes time and waits for nothing but the system; it is done even if the caller is cancelled."""
+        ...
+
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
         """Call a caller's own function, and await what it returns where that is what this face does."""
         ...

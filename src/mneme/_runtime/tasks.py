@@ -47,6 +47,9 @@ class TaskRuntime:
             raise cancelled
         return task.result()
 
+    async def offload(self, work: Callable[[], T]) -> T:
+        return await self.finish(asyncio.to_thread(work))
+
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 -- a callable object may have an async __call__
             return await function(query)

@@ -49,6 +49,9 @@ class ThreadRuntime:
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
         return await flow
 
+    async def offload(self, work: Callable[[], T]) -> T:
+        return work()
+
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
         result = function(query)
         if hasattr(result, "__await__"):
