@@ -124,6 +124,7 @@ OPTIONS = {
     "max_metadata_bytes": 65_536,
     "value_eq": None,
     "value_contrast": False,
+    "alias_threshold": None,
 }
 
 

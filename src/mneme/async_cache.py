@@ -73,6 +73,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         max_metadata_bytes: int = 65_536,
         value_eq: Callable[[Any, Any], bool] | None = None,
         value_contrast: bool | ValueContrast = False,
+        alias_threshold: float | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -102,6 +103,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             max_metadata_bytes=max_metadata_bytes,
             value_eq=value_eq,
             value_contrast=value_contrast,
+            alias_threshold=alias_threshold,
             clock=clock,
         )
 

@@ -75,6 +75,8 @@ class SemanticCache:
             they are not. It must be an equivalence, and is asked often: make it quick.
         value_contrast: Serve on the semantic layer by how much nearer an entry is than the best one with a different
             answer, see `ValueContrast`. Thresholds mean something else then, and may be as high as 2 less its floor.
+        alias_threshold: What is stored with the answer of an entry that is at least so similar, becomes an alias: an
+            entry of the exact layer alone, without a vector. `None` gives every entry its vector.
         clock: Where the time comes from; wall time by default.
 
     Raises:
@@ -122,6 +124,7 @@ class SemanticCache:
         max_metadata_bytes: int = 65_536,
         value_eq: Callable[[Any, Any], bool] | None = None,
         value_contrast: bool | ValueContrast = False,
+        alias_threshold: float | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._core = assemble(
@@ -151,6 +154,7 @@ class SemanticCache:
             max_metadata_bytes=max_metadata_bytes,
             value_eq=value_eq,
             value_contrast=value_contrast,
+            alias_threshold=alias_threshold,
             clock=clock,
         )
         complete(maintain.begin(self._core))

@@ -165,6 +165,7 @@ full: SemanticCache = SemanticCache(
     max_response_bytes=1,
     max_metadata_bytes=1,
     value_eq=lambda one, other: one == other,
+    alias_threshold=0.8,
     value_contrast=ValueContrast(floor=0.4, least_similarity=0.6, exact_score=True),
     clock=clock,
 )

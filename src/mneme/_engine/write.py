@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mneme._engine import removal, saved, sync
+from mneme._engine import alias, removal, saved, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
 from mneme._engine.removal import Evicted
@@ -146,12 +146,17 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
         latest = latest if len(by_key) == len(latest) else list(by_key.values())
     if not latest:
         return []
+    matrix = matrix if len(latest) == len(drafts) else None
+    remarks: Sequence[alias.Remark] = ()
+    if core.options.alias_threshold is not None:
+        latest, remarks = await alias.admitted(core, latest, core.options.alias_threshold)
+        matrix = matrix if all(one.record.vector is not None for one in latest) else None
     async with core.writer:
-        matrix = matrix if len(latest) == len(drafts) else None
         written, evicted = await core.runtime.finish(_commit(core, latest, matrix))
     if core.events.heard:
         for one in latest:
             core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
+    alias.tell(core, remarks)
     if evicted is not removal.NOTHING:
         removal.tell_evicted(core, evicted, latest[0].record.namespace)
     return written

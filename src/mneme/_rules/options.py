@@ -40,6 +40,7 @@ class Options:
     on_store_error: OnStoreError = "raise"
     value_eq: ValueEq = operator.eq
     value_contrast: ValueContrast | None = None
+    alias_threshold: float | None = None
 
     @property
     def capped(self) -> bool:
@@ -81,6 +82,7 @@ def make_options(
     on_store_error: OnStoreError = "raise",
     value_eq: ValueEq | None = None,
     value_contrast: bool | ValueContrast = False,
+    alias_threshold: float | None = None,
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
@@ -114,6 +116,7 @@ def make_options(
         on_store_error=check_choice(on_store_error, "on_store_error", get_args(OnStoreError)),
         value_eq=operator.eq if value_eq is None else value_eq,
         value_contrast=_contrast(value_contrast),
+        alias_threshold=None if alias_threshold is None else check_unit(alias_threshold, "alias_threshold"),
     )
 
 
