@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "_runtime": RULES,
     "_engine": (*RULES, "_runtime"),
     # 5: a backend knows neither the engine nor another kind of backend
+    "guards": RULES,
     "indexes": RULES,
     "stores": RULES,
     # 6: both faces offer the decorator; the async one takes its documentation from the other

@@ -15,6 +15,7 @@ import mneme
 import mneme.errors
 import mneme.types
 from mneme.errors import MnemeError
+from mneme.guards import DEFAULT_GUARDS
 
 SOURCE = Path(mneme.__file__).parents[1]
 
@@ -125,6 +126,7 @@ OPTIONS = {
     "value_eq": None,
     "value_contrast": False,
     "alias_threshold": None,
+    "guards": DEFAULT_GUARDS,
 }
 
 

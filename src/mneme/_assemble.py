@@ -62,6 +62,8 @@ def assemble(
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
     threshold = check_unit(similarity_threshold, "similarity_threshold", checked.highest_threshold)
+    for guard in checked.guards:
+        runtime.guard(guard)
     held = _store(path, store)
     index_path, own_options = _index_path(held, index_options)
     if index_backend == "store":

@@ -15,12 +15,13 @@ from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
+from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
 from mneme._rules.options import OnStoreError
 from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
-from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
+from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
 from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="AsyncSemanticCache")
@@ -75,6 +76,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         value_contrast: bool | ValueContrast = False,
         alias_threshold: float | None = None,
         clock: Clock | None = None,
+        guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
         self._core = assemble(
             TaskRuntime(),
@@ -105,6 +107,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             value_contrast=value_contrast,
             alias_threshold=alias_threshold,
             clock=clock,
+            guards=guards,
         )
 
     # --- reading -----------------------------------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
+from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
 from mneme._rules.options import OnStoreError
 from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
-from mneme.ports import Clock, Codec, Embedder, Index, MetricsHook, Store, VectorDType
+from mneme.ports import Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
 from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
 
 C = TypeVar("C", bound="SemanticCache")
@@ -78,6 +79,8 @@ class SemanticCache:
         alias_threshold: What is stored with the answer of an entry that is at least so similar, becomes an alias: an
             entry of the exact layer alone, without a vector. `None` gives every entry its vector.
         clock: Where the time comes from; wall time by default.
+        guards: What refuses a similar question whose answer must be another one: other numbers, a negation, other
+            names. By default those of `mneme.guards.DEFAULT_GUARDS`; `()` for none. See `mneme.guards`.
 
     Raises:
         TypeError, ValueError: An argument does not hold. Nothing was opened.
@@ -126,6 +129,7 @@ class SemanticCache:
         value_contrast: bool | ValueContrast = False,
         alias_threshold: float | None = None,
         clock: Clock | None = None,
+        guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
         self._core = assemble(
             ThreadRuntime(),
@@ -156,6 +160,7 @@ class SemanticCache:
             value_contrast=value_contrast,
             alias_threshold=alias_threshold,
             clock=clock,
+            guards=guards,
         )
         complete(maintain.begin(self._core))
 

@@ -39,6 +39,7 @@ __all__ = [
     "Codec",
     "Counters",
     "Embedder",
+    "Guard",
     "Index",
     "MarkedStore",
     "Matches",
@@ -404,6 +405,31 @@ class Codec(Protocol):
         ...
 
     def decode(self, payload: bytes) -> Any: ...
+
+
+@runtime_checkable
+class Guard(Protocol):
+    """Refuses to let the answer to one question stand for another, however similar the two are.
+
+    Asked on the semantic layer alone, of an entry that would answer otherwise. One that raises has refused. On the
+    async face `check` may be a coroutine function.
+
+    Two attributes are optional. With `below`, a similarity, it is asked only of entries less similar than that. With
+    `slow` true, the async face calls it on a worker thread; otherwise it must take no longer than the loop can wait.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short word for events and explanations, different from those of the other guards."""
+        ...
+
+    def check(self, asked: str, stored: str, /, *, similarity: float, response: Any) -> Any:
+        """Why the answer to *stored* must not answer *asked*, for people to read; `None` if nothing speaks against it.
+
+        *response* is the stored answer; `None` too while that is still being computed, and the question is whether to
+        wait for it.
+        """
+        ...
 
 
 class Clock(Protocol):

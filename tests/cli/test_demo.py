@@ -53,11 +53,11 @@ def test_false_friends_are_similar_ones_below_the_threshold_and_equal_ones_elsew
 
 
 def test_the_demo_fails_when_a_false_friend_is_answered(process):
-    ran = process(*QUICK, "--threshold", "0.6")
+    ran = process(*QUICK, "--threshold", "0.35")
     assert ran.code == 1
-    assert "FAILED: the false friend 'What is the smallest desert in the world?' was answered" in ran.out
+    assert "FAILED: the false friend 'What is the capital of Australia?' was answered" in ran.out
     assert "PASSED" not in ran.out
-    ran = process(*QUICK, "--threshold", "0.6", "--json")
+    ran = process(*QUICK, "--threshold", "0.35", "--json")
     assert ran.code == 1
     assert ran.document["passed"] is False
     assert ran.document["failures"]
@@ -90,13 +90,13 @@ class Nowhere(Silent):
 
 
 def test_a_question_answered_with_another_meaning_is_wrong(cache_path):
-    asked = [questions.Question("How do I open it?", 0), questions.Question("How do I close it?", 1)]
+    asked = [questions.Question("How do I open it?", 0), questions.Question("How do I peel it?", 1)]
     model = models.SlowFunction(0, "a test", wait=lambda seconds: None)
     play = Play(cache_path, HashEmbedder(), model, asked, threshold=0.3, screen=Nowhere())
     with play.open() as cache:
         tally = play.ask_all(cache, "")
     assert [one.outcome for one in tally.asked] == ["miss", "semantic"]
-    assert [one.query for one in tally.wrong] == ["How do I close it?"]
+    assert [one.query for one in tally.wrong] == ["How do I peel it?"]
 
 
 def test_the_time_saved_is_what_the_model_took(cache_path):

@@ -7,6 +7,7 @@ import pytest
 
 from concurrency.crowd import PATIENCE, AsyncGate, Gate, Waiters, outcomes, start, until
 from mneme import AsyncSemanticCache, SemanticCache
+from mneme.guards import Rule
 from mneme.testing import ScriptedEmbedder
 
 VECTORS = {
@@ -96,6 +97,47 @@ def test_who_would_not_trust_it_does_not_wait(cache_path):
         assert free.result(PATIENCE) == "of its own"
         compute.open()
         assert twin.result(PATIENCE) == "the answer"
+
+
+def test_who_a_guard_would_refuse_does_not_wait_but_waits_for_the_next_best_twin(cache_path):
+    refusals = []
+
+    def differs(asked, stored):
+        if {asked, stored} == {"paraphrase", "another"}:
+            return None
+        refusals.append((asked, stored))
+        return "as told"
+
+    embedder = ScriptedEmbedder(VECTORS)
+    with SemanticCache(cache_path, embedder, similarity_threshold=0.9, guards=[Rule("mine", differs)]) as cache:
+        waiters, compute, other = Waiters(cache), Gate("the answer"), Gate("another answer")
+        twin = computing(cache, compute)
+        free = start(cache.get_or_compute, "paraphrase", other, **SEMANTIC)
+        other.wait_for_calls(1)
+        waiting = start(cache.get_or_compute, "another", never, **SEMANTIC)
+        waiters.wait_for(twins=3)  # each met the first, and let go of it; the last waits for the second
+        other.open()
+        assert outcomes([free, waiting]) == ["another answer"] * 2
+        assert not twin.done()
+        compute.open()
+        assert twin.result(PATIENCE) == "the answer"
+        assert set(refusals) == {("paraphrase", "twin"), ("another", "twin")}
+        assert cache._core.flights._flying == {}
+
+
+def test_a_guard_that_fails_keeps_nobody_waiting(cache_path):
+    def differs(asked, stored):
+        raise LookupError("down")
+
+    embedder = ScriptedEmbedder(VECTORS)
+    with SemanticCache(cache_path, embedder, similarity_threshold=0.9, guards=[Rule("mine", differs)]) as cache:
+        compute = Gate("the answer")
+        twin = computing(cache, compute)
+        free = start(cache.get_or_compute, "paraphrase", lambda _: "of its own", **SEMANTIC)
+        assert free.result(PATIENCE) == "of its own"
+        compute.open()
+        assert twin.result(PATIENCE) == "the answer"
+        assert cache._core.flights._flying == {}
 
 
 @pytest.mark.parametrize(
@@ -289,3 +331,43 @@ async def test_any_number_of_tasks_with_paraphrases_come_to_an_end(cache_path, s
             assert isinstance(value, str | LookupError | asyncio.CancelledError)
         await until(lambda: not cache._core.flights._flying)
         assert await cache.check() == []
+
+
+async def test_a_task_does_not_wait_for_a_twin_that_an_awaited_guard_refuses(cache_path):
+    asked = []
+
+    async def differs(one, other):
+        await asyncio.sleep(0)
+        asked.append((one, other))
+        return "as told" if other == "twin" else None
+
+    async with opened(cache_path, guards=[Rule("mine", differs)]) as cache:
+        compute = AsyncGate("the answer")
+        twin = begin(cache, "twin", compute)
+        await until(lambda: compute.calls)
+        own = begin(cache, "paraphrase", lambda _: "of its own")
+        assert await asyncio.wait_for(own, PATIENCE) == "of its own"
+        compute.open()
+        assert await twin == "the answer"
+        assert asked == [("paraphrase", "twin")]
+        assert cache._core.flights._flying == {}
+
+
+async def test_a_task_cancelled_while_a_guard_ponders_leaves_its_twin_alone(cache_path):
+    pondering = asyncio.Event()
+
+    async def differs(one, other):
+        pondering.set()
+        await asyncio.Event().wait()
+
+    async with opened(cache_path, guards=[Rule("mine", differs)]) as cache:
+        compute = AsyncGate("the answer")
+        twin = begin(cache, "twin", compute)
+        await until(lambda: compute.calls)
+        other = begin(cache, "paraphrase", never)
+        await asyncio.wait_for(pondering.wait(), PATIENCE)
+        other.cancel()
+        await until(other.done)
+        compute.open()
+        assert await twin == "the answer"
+        assert cache._core.flights._flying == {}

@@ -166,7 +166,7 @@ async def prepared(before, options, store=None):
     clock = FakeClock()
     if options.get("index_backend") == "own":
         options = {**options, "index_backend": ExactIndex()}
-    cache = AsyncSemanticCache(store=store or MemoryStore(), embedder=Compass(), clock=clock, **options)
+    cache = AsyncSemanticCache(store=store or MemoryStore(), embedder=Compass(), guards=(), clock=clock, **options)
     for query, answer in before.items():
         assert await cache.put(query, answer, ttl=5 if query.startswith("mortal") else None)
         clock.advance(1)
@@ -263,7 +263,7 @@ async def test_opening_may_be_cancelled_and_the_cache_is_open_or_can_be_opened(c
     cache, _ = await prepared(KNOWN, {}, SQLiteStore(cache_path))
     await cache.close()
     for number in itertools.count():
-        cache = AsyncSemanticCache(cache_path, Compass())
+        cache = AsyncSemanticCache(cache_path, Compass(), guards=())
         in_time, task = await cancel_after(number, cache.list_namespaces())
         assert await others() == []
         await assert_usable(cache, [KNOWN])
@@ -278,7 +278,7 @@ async def test_entering_may_be_cancelled_and_nothing_stays_open(cache_path):
     cache, _ = await prepared(KNOWN, {}, SQLiteStore(cache_path))
     await cache.close()
     for number in itertools.count():
-        cache = AsyncSemanticCache(cache_path, Compass())
+        cache = AsyncSemanticCache(cache_path, Compass(), guards=())
         in_time, _ = await cancel_after(number, cache.__aenter__())
         assert await others() == []
         if not in_time:
@@ -288,7 +288,7 @@ async def test_entering_may_be_cancelled_and_nothing_stays_open(cache_path):
         if number:
             with pytest.raises(CacheClosedError):
                 await cache.get("question @0")
-    async with AsyncSemanticCache(cache_path, Compass()) as cache:
+    async with AsyncSemanticCache(cache_path, Compass(), guards=()) as cache:
         await assert_usable(cache, [KNOWN])
 
 

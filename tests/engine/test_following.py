@@ -279,7 +279,9 @@ def test_while_one_asks_the_others_are_served_from_memory(cache_path, clock):
     gate = threading.Event()
     gate.set()
     slow = SlowStore(SQLiteStore(cache_path), gate, verbs=("changes",))
-    with SemanticCache(store=slow, embedder=Compass(), clock=clock, multi_process_mode="stale-tolerant") as cache:
+    with SemanticCache(
+        store=slow, embedder=Compass(), guards=(), clock=clock, multi_process_mode="stale-tolerant"
+    ) as cache:
         cache.put("rain @0", "water")
         gate.clear()
         clock.advance(INTERVAL)
@@ -310,7 +312,7 @@ def test_a_cache_that_writes_does_not_take_itself_for_another(cache_path, clock,
             return done
 
     gate.set()
-    with SemanticCache(store=Late(cache_path), embedder=Compass(), clock=clock) as cache:
+    with SemanticCache(store=Late(cache_path), embedder=Compass(), guards=(), clock=clock) as cache:
         cache.put("rain @0", "water")
         asked.clear()
         gate.clear()

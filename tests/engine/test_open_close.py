@@ -37,13 +37,13 @@ def ports(faults, path):
 
 
 def filled(path):
-    with SemanticCache(path, Compass()) as cache:
+    with SemanticCache(path, Compass(), guards=()) as cache:
         assert cache.put_many(list(KNOWN.items())) == len(KNOWN)
         assert cache.get("question @0")
 
 
 def assert_whole(path, *, hits=1):
-    with SemanticCache(path, Compass()) as cache:
+    with SemanticCache(path, Compass(), guards=()) as cache:
         assert_sound(cache)
         assert {entry.query: entry.response for entry in cache.entries()} == KNOWN
         assert cache.stats().hits_exact == hits
@@ -126,7 +126,7 @@ def test_closing_twice_and_at_the_same_time_closes_once():
     faults = Faults()
 
     async def main():
-        cache = AsyncSemanticCache(store=FlakyStore(MemoryStore(), faults), embedder=Compass())
+        cache = AsyncSemanticCache(store=FlakyStore(MemoryStore(), faults), embedder=Compass(), guards=())
         await cache.put("a", "b")
         await asyncio.gather(*(cache.close() for _ in range(5)))
         assert faults.calls.count("store.close") == 1
@@ -137,7 +137,7 @@ def test_closing_twice_and_at_the_same_time_closes_once():
 
 
 async def test_a_cache_that_was_never_opened_can_be_closed():
-    cache = AsyncSemanticCache(":memory:", Compass())
+    cache = AsyncSemanticCache(":memory:", Compass(), guards=())
     await cache.close()
     assert mneme_threads() == []
     with pytest.raises(CacheClosedError):
@@ -146,7 +146,7 @@ async def test_a_cache_that_was_never_opened_can_be_closed():
 
 async def test_after_a_failure_to_open_the_cache_says_that_it_is_closed():
     store = FlakyStore(MemoryStore(), Faults({1}))
-    cache = AsyncSemanticCache(store=store, embedder=Compass())
+    cache = AsyncSemanticCache(store=store, embedder=Compass(), guards=())
     with pytest.raises(StoreBackendError):
         await cache.get("a")
     with pytest.raises(CacheClosedError, match="open a new one"):

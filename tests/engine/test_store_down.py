@@ -213,7 +213,7 @@ def test_with_miss_a_store_that_is_down_at_first_is_opened_when_it_is_back(  # n
 
 
 def open_filled(path):
-    cache = SemanticCache(path, Compass())
+    cache = SemanticCache(path, Compass(), guards=())
     cache.put("rain @0", "water")
     return cache
 
@@ -304,7 +304,7 @@ def test_a_store_that_hangs_delays_no_hit_from_memory(clock):
     gate = threading.Event()
     gate.set()
     slow = SlowStore(MemoryStore(), gate, verbs=("read", "write", "changes"))
-    with SemanticCache(store=slow, embedder=Compass(), clock=clock) as cache:
+    with SemanticCache(store=slow, embedder=Compass(), guards=(), clock=clock) as cache:
         cache.put("rain @0", "water")
         gate.clear()
         done = []
@@ -328,7 +328,7 @@ async def test_on_the_async_face_such_a_hit_is_answered_on_the_loop(clock):
     gate = threading.Event()
     gate.set()
     slow = SlowStore(MemoryStore(), gate, verbs=("read", "write", "changes"))
-    async with AsyncSemanticCache(store=slow, embedder=Compass(), clock=clock) as cache:
+    async with AsyncSemanticCache(store=slow, embedder=Compass(), guards=(), clock=clock) as cache:
         await cache.put("rain @0", "water")
         gate.clear()
         tasks = [asyncio.ensure_future(call) for call in (cache.get("sun @90"), cache.put("sun @90", "hot"))]

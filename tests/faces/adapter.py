@@ -79,12 +79,16 @@ class Events(list):
         return [name for name, _ in self]
 
 
+UNGUARDED = {"guards": ()}
+"""Unless a test says otherwise: the numbers in the queries of a `Compass` are directions, not what is asked."""
+
+
 class SyncFace:
     name = "sync"
     cls = SemanticCache
 
     def open(self, *args, **options):
-        return SemanticCache(*args, **options)
+        return SemanticCache(*args, **{**UNGUARDED, **options})
 
     def run(self, result):
         return result
@@ -108,7 +112,7 @@ class AsyncFace:
         return Blocking(self, cache)
 
     async def _opened(self, args, options):
-        return await AsyncSemanticCache(*args, **options).__aenter__()
+        return await AsyncSemanticCache(*args, **{**UNGUARDED, **options}).__aenter__()
 
     def run(self, result):
         return self.loop.run_until_complete(result) if inspect.isawaitable(result) else result

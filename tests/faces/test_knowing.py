@@ -244,7 +244,12 @@ def test_a_hook_may_use_the_cache_whatever_happened(clock):
             inside.pop()
 
     cache = SemanticCache(
-        store=FlakyStore(MemoryStore(), faults), embedder=Compass(), metrics_hook=hook, clock=clock, max_entries=2
+        store=FlakyStore(MemoryStore(), faults),
+        embedder=Compass(),
+        metrics_hook=hook,
+        clock=clock,
+        max_entries=2,
+        guards=(),
     )
     cache.put("rain @0", "water", ttl=5)
     cache.get("rain @0")

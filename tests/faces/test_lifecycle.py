@@ -126,7 +126,7 @@ def test_async_ports_are_refused_by_the_blocking_face():
     with pytest.raises(TypeError, match=r"Awaited is awaited; wrap it in to_sync_embedder\(...\)"):
         SemanticCache(":memory:", Awaited())
     with pytest.raises(TypeError, match="AwaitedStore is awaited; use it with AsyncSemanticCache"):
-        SemanticCache(store=AwaitedStore(), embedder=Compass())
+        SemanticCache(store=AwaitedStore(), embedder=Compass(), guards=())
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def foreign(path):
 
 
 def damaged(path):
-    with SemanticCache(path, Compass()) as cache:
+    with SemanticCache(path, Compass(), guards=()) as cache:
         cache.put_many([(f"q{number}", "a" * 500) for number in range(50)])
     content = bytearray(path.read_bytes())
     content[100:4096] = b"\xff" * 3996
@@ -177,7 +177,7 @@ def damaged(path):
 
 
 def newer(path):
-    SemanticCache(path, Compass()).close()
+    SemanticCache(path, Compass(), guards=()).close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
@@ -327,7 +327,7 @@ def test_a_context_closes_whatever_happens(face, cache_path):
 
 def test_a_closed_cache_cannot_be_entered_again():
     async def main():
-        cache = AsyncSemanticCache(":memory:", Compass())
+        cache = AsyncSemanticCache(":memory:", Compass(), guards=())
         async with cache:
             await cache.put("rain @0", "water")
         with pytest.raises(CacheClosedError):

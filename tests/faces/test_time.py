@@ -248,7 +248,7 @@ def test_when_it_is_set_back_time_goes_on_at_the_pace_of_the_other_clock(clocks)
 
 def test_entries_expire_though_the_clock_was_set_back(clocks, compass):
     # On the blocking face alone: an event loop lives by these clocks too.
-    with SemanticCache(":memory:", compass) as cache:
+    with SemanticCache(":memory:", compass, guards=()) as cache:
         cache.put("rain @0", "water", ttl=60)
         clocks.wall -= 86_400
         clocks.pass_(59)

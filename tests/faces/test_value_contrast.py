@@ -345,6 +345,7 @@ def test_decisions_equal_those_of_a_scan_of_all_entries(stored, asked, threshold
         similarity_threshold=threshold,
         vector_dtype=dtype,
         clock=FakeClock(0.0),
+        guards=(),
     ) as cache:
         for number, (where, answer) in enumerate(stored):
             cache.put(f"q{number}", answer, embedding=place(where))
@@ -373,7 +374,12 @@ def test_a_graph_decides_as_a_scan_does_where_it_misses_nothing(threshold):
     stored = [(int(random.integers(0, 25)), str(random.integers(0, 3))) for _ in range(300)]
     contrast = ValueContrast()
     with SemanticCache(
-        ":memory:", Compass(), value_contrast=contrast, similarity_threshold=threshold, index_backend=HnswIndex()
+        ":memory:",
+        Compass(),
+        value_contrast=contrast,
+        similarity_threshold=threshold,
+        index_backend=HnswIndex(),
+        guards=(),
     ) as cache:
         cache.put_many([{"query": f"q{n}", "response": a, "embedding": place(w)} for n, (w, a) in enumerate(stored)])
         for where in range(25):

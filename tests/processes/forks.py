@@ -81,7 +81,7 @@ def fork_with_an_open_cache(path, face_name, store_name, leave):
             if store_name == "another":
                 assert store.faults.calls == calls
             if store_name != "memory":
-                with SemanticCache(path, Compass()) as again:
+                with SemanticCache(path, Compass(), guards=()) as again:
                     assert again.get("rain @0").response == "water"
                     assert again.get("mist @1").response == "water"
                     again.put("sun @90", "hot")
@@ -100,7 +100,7 @@ def fork_with_an_open_cache(path, face_name, store_name, leave):
         assert_sound(cache)
         cache.close()
     if store_name != "memory":
-        with SemanticCache(path, Compass()) as again:
+        with SemanticCache(path, Compass(), guards=()) as again:
             assert {entry.query for entry in again.entries()} == {"rain @0", "sun @90", "snow @180"}
             assert_sound(again)
 
@@ -109,7 +109,7 @@ def fork_while_other_threads_hold_every_lock(path):
     """One thread is inside a write, and others wait for it, as the process forks."""
     gate = threading.Event()
     store = SlowStore(SQLiteStore(path), gate, verbs=("write", "read"))
-    cache = SemanticCache(store=store, embedder=Compass())
+    cache = SemanticCache(store=store, embedder=Compass(), guards=())
     core = cache._core
     threads = [
         threading.Thread(target=cache.put, args=("rain @0", "water")),
@@ -123,7 +123,7 @@ def fork_while_other_threads_hold_every_lock(path):
     def child():
         with on("sync") as face:
             every_verb_refuses(face, cache)
-        with SemanticCache(path, Compass()) as again:
+        with SemanticCache(path, Compass(), guards=()) as again:
             assert again.put("hail @270", "ice")
 
     with core.hot._lock, core.usage._lock, core.flights._lock:
@@ -141,7 +141,7 @@ def fork_while_other_threads_hold_every_lock(path):
 
 def fork_while_computing(path):
     """The child comes back from `compute` as well: it has its value, and stores nothing."""
-    cache = SemanticCache(path, Compass())
+    cache = SemanticCache(path, Compass(), guards=())
     parent = os.getpid()
 
     def compute(query):
@@ -166,7 +166,7 @@ def work(cache, path, number):
     """What a worker of `multiprocessing` does."""
     refuses(lambda: cache.get("rain @0"))
     cache.close()
-    with SemanticCache(path, Compass(), multi_process_mode="stale-tolerant") as own:
+    with SemanticCache(path, Compass(), guards=(), multi_process_mode="stale-tolerant") as own:
         assert own.get("rain @0").response == "water"
         own.put(f"work {number} @{90 + number}", number)
 
@@ -174,7 +174,9 @@ def work(cache, path, number):
 def fork_workers(path):
     """Workers of `multiprocessing` by fork, each with a cache of its own."""
     context = multiprocessing.get_context("fork")
-    with SemanticCache(path, Compass(), multi_process_mode="stale-tolerant", stale_check_interval=0) as cache:
+    with SemanticCache(
+        path, Compass(), guards=(), multi_process_mode="stale-tolerant", stale_check_interval=0
+    ) as cache:
         cache.put("rain @0", "water")
         workers = [context.Process(target=work, args=(cache, path, number)) for number in range(4)]
         with warnings.catch_warnings():

@@ -52,6 +52,7 @@ from mneme import (
     to_sync_embedder,
 )
 from mneme.embedders import LocalEmbedder
+from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain
 from mneme.indexes import ExactIndex
 from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, Vector
 from mneme.testing import (
@@ -167,6 +168,7 @@ full: SemanticCache = SemanticCache(
     value_eq=lambda one, other: one == other,
     alias_threshold=0.8,
     value_contrast=ValueContrast(floor=0.4, least_similarity=0.6, exact_score=True),
+    guards=(*DEFAULT_GUARDS, Rule("mine", lambda asked, stored: None), Uncertain(NUMBERS, below=0.9)),
     clock=clock,
 )
 SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]
@@ -423,3 +425,33 @@ calibrated: CalibrationResult = find_threshold([("a", "b")], [("a", "c")], hashi
 point: CurvePoint = precision_recall_curve(iter([("a", "b")]), [("a", "c")], awaited_fake, vector_dtype="int8")[0]
 figures: tuple[float, float, float, float] = point.threshold, point.precision, point.recall, calibrated.f1
 find_threshold([("a", "b")], [("a", "c")], hashing, target_metric="auc")  # type: ignore[arg-type]  # no such metric
+
+
+# --- guards ----------------------------------------------------------------------------------------------------------
+
+
+class MyGuard:
+    """A guard by its shape alone."""
+
+    name = "mine"
+    below = 0.95
+
+    def check(self, asked: str, stored: str, /, *, similarity: float, response: Any) -> str | None:
+        return None if asked == stored else f"{similarity}: {response}"
+
+
+class MyAsyncGuard:
+    """The same, awaited."""
+
+    name = "mine, awaited"
+
+    async def check(self, asked: str, stored: str, /, *, similarity: float, response: Any) -> str | None:
+        return None
+
+
+my_guards: list[Guard] = [MyGuard(), MyAsyncGuard(), *DEFAULT_GUARDS]
+guard_name: str = DEFAULT_GUARDS[0].name
+difference: str | None = NUMBERS.check("in 2023", "in 2024")
+unguarded = SemanticCache(":memory:", guards=())
+guarded_async = AsyncSemanticCache(":memory:", guards=my_guards)
+SemanticCache(":memory:", guards=[3])  # type: ignore[list-item]  # 3 is no guard

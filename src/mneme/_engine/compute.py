@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from mneme._engine import lookup, write
+from mneme._engine import guarding, lookup, write
 from mneme._engine.core import Ask, Core, logger
 from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
@@ -16,7 +16,7 @@ from mneme._rules.expiry import seconds
 from mneme._rules.matching import RESOLUTION, confidence_of
 from mneme._runtime.flights import Flight, Offer, Outcome
 from mneme.errors import StoreBackendError
-from mneme.ports import Record
+from mneme.ports import Record, Vector
 from mneme.types import Hit
 
 SingleFlight: TypeAlias = Literal["exact", "semantic"]
@@ -67,7 +67,7 @@ async def get_or_compute(core: Core, order: Order) -> Got:
     Raises whatever `compute` raises, in every caller that waited for it; nothing is stored then.
     """
     while True:
-        flight, leads = core.flights.join(order.ask.key, order.ask.partition)
+        flight, leads = core.flights.join(order.ask.key, order.ask.partition, order.ask.query)
         if not leads:
             try:
                 got = await _follow(core, order, flight)
@@ -185,6 +185,7 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
     """
     ask = order.ask
     looks = 0
+    refused: set[Flight] = set()
     while True:
         looks += 1
         landings = core.flights.landings()
@@ -201,7 +202,7 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
         if order.single_flight == "exact" or looks == _LOOKS:
             flight.vector = found.vector  # it waits for no twin, but may be one
             return found
-        twin, holds = core.flights.twin(flight, found.vector, lambda s: _would_answer(core, ask, s), landings=landings)
+        twin, holds = await _twin(core, ask, flight, found.vector, landings=landings, refused=refused)
         if twin is not None:
             try:
                 await twin.landed.wait()
@@ -209,6 +210,28 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
                 core.flights.leave(twin, flight)
         elif holds:
             return found
+
+
+async def _twin(
+    core: Core, ask: Ask, flight: Flight, vector: Vector, *, landings: int, refused: set[Flight]
+) -> tuple[Flight | None, bool]:
+    """As `Flights.twin`, of those that no guard refuses, which are asked while no lock is held."""
+    while True:
+        twin, holds = core.flights.twin(
+            flight, vector, lambda similarity: _would_answer(core, ask, similarity), landings=landings, refused=refused
+        )
+        if twin is None or not core.options.guards:
+            return twin, holds
+        keep = False
+        try:
+            similarity = float(vector @ twin.vector) if twin.vector is not None else -1.0
+            keep = await guarding.refusal(core, ask.query, twin.query, similarity=similarity) is None
+        finally:
+            if not keep:
+                core.flights.leave(twin, flight)
+        if keep:
+            return twin, holds
+        refused.add(twin)
 
 
 async def _find(core: Core, ask: Ask) -> Found:

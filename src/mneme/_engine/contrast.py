@@ -8,8 +8,9 @@ score is too low ends the search, and where the best entries agree no more is as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ FIRST_CANDIDATES = 8
 """How many candidates are looked at before more are asked for; the best one nearly always answers."""
 MORE = 8
 
-Answers = Callable[[Scored, float], bool]
+Answers = Callable[[Scored, float], Coroutine[Any, Any, bool]]
 """Judges a candidate by its score; whether it answers."""
 
 
@@ -89,7 +90,7 @@ class Contest:
         self.floor = contrast.least(ask.threshold)
         """How far down the next search has to go."""
 
-    def settled(self, found: Nearest, floor: float, k: int) -> bool:
+    async def settled(self, found: Nearest, floor: float, k: int) -> bool:
         """Judge what a search for the best *k* down to *floor* found; whether that is the end of it."""
         contrast, near = self._contrast, self._field
         near.found(found, floor, k)
@@ -107,7 +108,7 @@ class Contest:
                 self.floor = bound
                 return False
             score = contrast.score(similarity, rival)
-            if self._answers(candidate, score):
+            if await self._answers(candidate, score):
                 return True
             if score < self._threshold - RESOLUTION and not is_expired(record.expires_at, near.now):
                 return True
@@ -128,11 +129,11 @@ async def find(
         floor = min(contest.floor for contest, _ in contests)
         queries = np.stack([vector for _, vector in contests])
         found = await nearest(core, asks[0].partition, queries, floor=floor, k=k)
-        contests = [
-            (contest, vector)
-            for (contest, vector), one in zip(contests, found, strict=True)
-            if not contest.settled(one, floor, k)
-        ]
+        unsettled = []
+        for (contest, vector), one in zip(contests, found, strict=True):
+            if not await contest.settled(one, floor, k):
+                unsettled.append((contest, vector))
+        contests = unsettled
         k *= MORE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from mneme._engine import contrast, denial, follow, sync
+from mneme._engine import contrast, denial, follow, guarding, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.nearest import ANY, Scored, nearest
@@ -61,6 +61,17 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
     candidates = []
     for one in judged:
         verdict: str = one.verdict.reason
+        why = None
+        if verdict == "accepted" and one.layer(ask) == "semantic" and core.options.guards:
+            why = await guarding.refusal(
+                core,
+                ask.query,
+                one.record.query,
+                similarity=one.similarity,
+                response=one.response,
+                slow=layer is None,  # nobody is helped by an expensive verdict on an entry that is not reached
+            )
+            verdict = "accepted" if why is None else "guarded"
         if verdict == "accepted":
             if layer is None:
                 layer = one.layer(ask)
@@ -80,6 +91,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
                 reason=verdict,
                 score=one.score,
                 rival=one.rival,
+                detail="" if why is None else str(why),
             )
         )
     return Explanation(

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mneme._engine import contrast, denial, follow, removal, sync, usage
+from mneme._engine import contrast, denial, follow, guarding, removal, sync, usage
 from mneme._engine.contrast import FIRST_CANDIDATES, MORE
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
@@ -35,6 +35,8 @@ class Found:
     vector: Vector | None = None
     dead: dict[int, tuple[Record, Verdict]] = field(default_factory=dict)
     """Entries met on the way that can never answer again, by id."""
+    guarded: frozenset[int] = frozenset()
+    """Entries that a guard refused. Among more candidates they are met again."""
 
 
 async def get(core: Core, ask: Ask) -> Hit | None:
@@ -135,13 +137,39 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
         found = await nearest(core, asks[0].partition, np.stack(list(searching.values())), floor=floor, k=k)
         unsettled = {}
         for (position, vector), (candidates, more) in zip(searching.items(), found, strict=True):
-            answered = any(
-                _consider(core, asks[position], candidate, "semantic", results[position]) for candidate in candidates
-            )
+            answered = False
+            for candidate in candidates:
+                answered = await _answers(core, asks[position], results[position], candidate)
+                if answered:
+                    break
             if more and not answered:
                 unsettled[position] = vector
         searching = unsettled
         k *= MORE
+
+
+async def _answers(core: Core, ask: Ask, found: Found, candidate: Scored, score: float | None = None) -> bool:
+    """Judge one candidate of the semantic layer, and ask the guards about one that would answer."""
+    if candidate.record.id in found.guarded:
+        return False
+    had_stale = found.stale is not None
+    answers = _consider(core, ask, candidate, "semantic", found, score=score)
+    if not core.options.guards:
+        return answers
+    hit = found.hit if answers else None if had_stale else found.stale
+    if hit is None:
+        return False
+    why = await guarding.refusal(core, ask.query, hit.query, similarity=hit.similarity, response=hit.response)
+    if why is None:
+        return answers
+    found.guarded |= {hit.entry_id}
+    if not answers:
+        found.stale = None
+        return False
+    found.hit = found.record = None
+    found.reason = "guarded"
+    core.events.send("guard_refusal", ask.namespace, guard=why.guard, reason=why.reason, entry_id=hit.entry_id)
+    return False
 
 
 async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
@@ -154,10 +182,6 @@ async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Fou
         results[position].vector = vector
         if vector is None and results[position].reason == "no_match":
             results[position].reason = why_none
-
-
-def _answers(core: Core, ask: Ask, found: Found, candidate: Scored, score: float) -> bool:
-    return _consider(core, ask, candidate, "semantic", found, score=score)
 
 
 def _consider(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,9 +12,10 @@ from mneme._rules.arguments import check_callable, check_choice, check_count, ch
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL, seconds
+from mneme._rules.guards_kinds import check_guards
 from mneme._rules.keys import normalize_query
 from mneme.errors import QuantizationError
-from mneme.ports import Codec, VectorDType
+from mneme.ports import Codec, Guard, VectorDType
 
 Validator = Callable[[Any], bool]
 OnStoreError: TypeAlias = Literal["raise", "miss"]
@@ -41,6 +42,7 @@ class Options:
     value_eq: ValueEq = operator.eq
     value_contrast: ValueContrast | None = None
     alias_threshold: float | None = None
+    guards: tuple[Guard, ...] = ()
 
     @property
     def capped(self) -> bool:
@@ -83,6 +85,7 @@ def make_options(
     value_eq: ValueEq | None = None,
     value_contrast: bool | ValueContrast = False,
     alias_threshold: float | None = None,
+    guards: Sequence[Guard] = (),
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
@@ -117,6 +120,7 @@ def make_options(
         value_eq=operator.eq if value_eq is None else value_eq,
         value_contrast=_contrast(value_contrast),
         alias_threshold=None if alias_threshold is None else check_unit(alias_threshold, "alias_threshold"),
+        guards=check_guards(guards),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
 
 T = TypeVar("T")
 
@@ -37,6 +37,14 @@ class Runtime(Protocol):
 
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
         """Call a caller's own function, and await what it returns where that is what this face does."""
+        ...
+
+    async def consult(self, function: Callable[[], Any], *, slow: bool) -> Any:
+        """Call a caller's own function, a *slow* one where nobody waits for it, and await what it returns as `call`."""
+        ...
+
+    def guard(self, guard: Guard) -> Guard:
+        """*guard* itself; raises `TypeError` where this face cannot ask it."""
         ...
 
     def store(self, store: Store | AsyncStore) -> AsyncStore: ...

@@ -7,7 +7,7 @@ is cancelled or killed leaves no outcome: then those who waited try again, and o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -51,11 +51,12 @@ class Flight:
     `landed` when it is over.
     """
 
-    __slots__ = ("awaits", "key", "landed", "looked", "outcome", "partition", "stale", "vector")
+    __slots__ = ("awaits", "key", "landed", "looked", "outcome", "partition", "query", "stale", "vector")
 
-    def __init__(self, runtime: Runtime, key: bytes, partition: bytes) -> None:
+    def __init__(self, runtime: Runtime, key: bytes, partition: bytes, query: str) -> None:
         self.key = key
         self.partition = partition
+        self.query = query
         self.looked = runtime.signal()
         self.landed = runtime.signal()
         self.stale: Offer | None = None
@@ -81,7 +82,7 @@ class Flights:
         self._flying: dict[bytes, Flight] = {}
         self._landings = 0
 
-    def join(self, key: bytes, partition: bytes) -> tuple[Flight, bool]:
+    def join(self, key: bytes, partition: bytes, query: str) -> tuple[Flight, bool]:
         """The flight for *key*, and whether the caller leads it.
 
         A leader must `land` it and a waiter must `leave` it, whatever happens. Who would wait for itself, because the
@@ -92,7 +93,7 @@ class Flights:
             if flight is not None and not _waits_for(flight, _led.get()):
                 _note_wait(_led.get(), flight)
                 return flight, False
-            new = Flight(self._runtime, key, partition)
+            new = Flight(self._runtime, key, partition, query)
             if flight is None:
                 self._flying[key] = new
             return new, True
@@ -118,9 +119,15 @@ class Flights:
         return self._landings
 
     def twin(
-        self, flight: Flight, vector: Vector, accepts: Callable[[float], bool], *, landings: int
+        self,
+        flight: Flight,
+        vector: Vector,
+        accepts: Callable[[float], bool],
+        *,
+        landings: int,
+        refused: Collection[Flight] = (),
     ) -> tuple[Flight | None, bool]:
-        """The flight in the same partition that computes the most similar query, if that is acceptable.
+        """The flight in the same partition that computes the most similar query, if acceptable and not *refused*.
 
         If none is, *flight* becomes one that others may find. A flight that waits for its twin is not found by others,
         and none is found that waits for this one, so no circle of waiting can form. Who waits must `leave`.
@@ -136,6 +143,8 @@ class Flights:
             waiters = (*_led.get(), flight)
             for other in self._flying.values():
                 if other is flight or other.vector is None or other.partition != flight.partition:
+                    continue
+                if other in refused:
                     continue
                 similarity = float(np.dot(other.vector, vector))
                 if similarity > best_similarity and accepts(similarity) and not _waits_for(other, waiters):

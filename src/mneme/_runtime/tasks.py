@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from mneme._runtime.awaitable import AwaitablePort, Run, is_async
 from mneme._runtime.crossing import Lock, Signal
 from mneme.errors import CacheClosedError
-from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
 
 T = TypeVar("T")
 _EMBEDDER_THREADS = 16
@@ -56,6 +56,13 @@ class TaskRuntime:
         # A plain function may block; a lambda around a coroutine function is found out by what it returns.
         result = await asyncio.to_thread(function, query)
         return await result if inspect.isawaitable(result) else result
+
+    async def consult(self, function: Callable[[], Any], *, slow: bool) -> Any:
+        result = await asyncio.to_thread(function) if slow else function()
+        return await result if inspect.isawaitable(result) else result
+
+    def guard(self, guard: Guard) -> Guard:
+        return guard
 
     def store(self, store: Store | AsyncStore) -> AsyncStore:
         if is_async(store, "read"):

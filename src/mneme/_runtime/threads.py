@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from mneme._rules.guards_kinds import is_awaited
 from mneme._runtime.awaitable import AwaitablePort, is_async
-from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Index, Store
+from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
 
 T = TypeVar("T")
 
@@ -53,12 +54,15 @@ class ThreadRuntime:
         return work()
 
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
-        result = function(query)
-        if hasattr(result, "__await__"):
-            if hasattr(result, "close"):
-                result.close()
-            raise TypeError("compute returned an awaitable; use AsyncSemanticCache for coroutine functions")
-        return result
+        return _not_awaited(function(query), "compute")
+
+    async def consult(self, function: Callable[[], Any], *, slow: bool) -> Any:  # noqa: ARG002 -- here every call is waited for
+        return _not_awaited(function(), "the guard")
+
+    def guard(self, guard: Guard) -> Guard:
+        if is_awaited(guard):
+            raise TypeError(f"the guard {guard.name!r} is awaited; use it with AsyncSemanticCache")
+        return guard
 
     def store(self, store: Store | AsyncStore) -> AsyncStore:
         if is_async(store, "read"):
@@ -77,3 +81,11 @@ class ThreadRuntime:
 
     def close(self) -> None:
         pass
+
+
+def _not_awaited(result: Any, what: str) -> Any:
+    if hasattr(result, "__await__"):
+        if hasattr(result, "close"):
+            result.close()
+        raise TypeError(f"{what} returned an awaitable; use AsyncSemanticCache for coroutine functions")
+    return result

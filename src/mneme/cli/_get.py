@@ -25,6 +25,7 @@ _REASONS = {
     "expired": "the entry that would answer has expired",
     "rejected": "the validator refuses the entry that would answer",
     "low_confidence": "the entry that would answer is not trusted enough",
+    "guarded": "the entry that would answer is for a question that needs another answer",
 }
 
 

@@ -27,7 +27,7 @@ Examples:
   mneme demo
   mneme demo --quick
   mneme demo --file demo.db
-  mneme demo --quick --threshold 0.6      (too low: false friends are answered, and it says so)"""
+  mneme demo --quick --threshold 0.35     (too low: a false friend is answered, and it says so)"""
 )
 @click.option("--file", type=click.Path(path_type=Path), help="Keep the cache here; a new file.")
 @click.option("--quick", is_flag=True, help="Fewer questions: some ten seconds instead of a minute.")

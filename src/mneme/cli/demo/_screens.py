@@ -174,13 +174,15 @@ def _similarity(kept: Kept) -> str:
 
 
 def _apart_by(kept: Kept, threshold: float) -> str:
-    """That it is not similar enough, or where it was asked."""
+    """Where it was asked, that it is not similar enough, or that a guard refused it."""
     friend = kept.friend
     if friend.namespace is not None:
         return f"namespace {friend.namespace}"
     if friend.scope:
         return "scope " + ", ".join(f"{name}={value}" for name, value in friend.scope.items())
-    return "nothing" if kept.similarity is not None and kept.similarity >= threshold else "threshold"
+    if kept.similarity is None or kept.similarity < threshold:
+        return "threshold"
+    return "nothing" if kept.answered else "a guard"
 
 
 def _fit(text: str, width: int) -> str:

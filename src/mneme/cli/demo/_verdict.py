@@ -98,7 +98,7 @@ def summarise(out: Out, played: Played) -> None:
     alike = sum(kept.similarity is not None and kept.similarity >= played.threshold for kept in apart)
     out.say(
         f"{len(apart)} of {len(played.kept)} false friends were kept apart; {alike} of them are so similar that only "
-        f"namespace and scope did it."
+        f"namespace, scope or a guard did it."
     )
     failures = played.failures()
     for failure in failures:

@@ -1,0 +1,55 @@
+"""Asking the guards whether the answer to one question may stand for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from mneme._engine.core import Core, logger
+from mneme._rules.guards_kinds import TextGuard
+from mneme._rules.guards_reading import Reading
+from mneme.ports import Guard
+
+
+class Refusal(NamedTuple):
+    """Which guard refused, and why."""
+
+    guard: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.guard}: {self.reason}"
+
+
+async def refusal(
+    core: Core, asked: str, stored: str, *, similarity: float, response: Any = None, slow: bool = True
+) -> Refusal | None:
+    """The first refusal, in the order of the guards; those that are *slow* are passed over if that is said.
+
+    A guard that raises, or returns what is no reason, has refused: that is logged.
+    """
+    first, second = Reading.of(asked), Reading.of(stored)
+    for guard in core.options.guards:
+        if type(guard) is TextGuard:  # the ready-made: nothing to wait for, and nothing that could go wrong
+            reason = guard.differs(first, second)
+        elif similarity >= getattr(guard, "below", 2.0) or (not slow and getattr(guard, "slow", False)):
+            continue
+        else:
+            ask = partial(guard.check, asked, stored, similarity=similarity, response=response)
+            reason = await _asked(core, guard, ask)
+        if reason is not None:
+            return Refusal(guard.name, reason)
+    return None
+
+
+async def _asked(core: Core, guard: Guard, ask: Callable[[], Any]) -> str | None:
+    try:
+        reason = await core.runtime.consult(ask, slow=bool(getattr(guard, "slow", False)))
+    except Exception as error:  # noqa: BLE001 -- a caller's guard may raise anything, and then it has not said yes
+        logger.warning("the guard %r failed, which counts as a refusal", guard.name, exc_info=True)
+        return f"it failed: {error!r}"
+    if reason is None or isinstance(reason, str):
+        return reason
+    logger.warning("the guard %r failed: it must return a reason or None, not %r", guard.name, reason)
+    return f"it failed: it returned {reason!r}"

@@ -1,0 +1,97 @@
+"""Dates in words: months, days of the week, and days and spans counted from now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mneme._rules.guards_reading import Reading, remembered, told, words
+
+__all__ = ["dates", "dates_differ"]
+
+_NAMES = {
+    spelling: name
+    for name, spellings in {
+        "January": "jan january",
+        "February": "feb february",
+        "March": "march",
+        "April": "apr april",
+        "May": "may",
+        "June": "jun june",
+        "July": "jul july",
+        "August": "aug august",
+        "September": "sep sept september",
+        "October": "oct october",
+        "November": "nov november",
+        "December": "dec december",
+        "Monday": "monday",
+        "Tuesday": "tue tues tuesday",
+        "Wednesday": "wednesday",
+        "Thursday": "thu thur thurs thursday",
+        "Friday": "fri friday",
+        "Saturday": "saturday",
+        "Sunday": "sunday",
+        "weekday": "weekday",
+        "weekend": "weekend",
+        "tomorrow": "tomorrow tmrw",
+        "yesterday": "yesterday",
+        "today": "today",
+        "tonight": "tonight",
+        "morning": "morning",
+        "afternoon": "afternoon",
+        "evening": "evening",
+        "christmas": "christmas xmas",
+        "easter": "easter",
+        "spring": "spring",
+        "summer": "summer",
+        "autumn": "autumn",
+        "winter": "winter",
+    }.items()
+    for spelling in spellings.split()
+}
+# Names of months that are other words too: months after one of these words, or beside a number.
+_AMBIGUOUS = frozenset({"may", "march"})
+_BEFORE_MONTH = words("in of until till by from since during before after last next this early late mid")
+# The answer is often the same for the time that a question is asked at anyway.
+_NOW = frozenset({"today", "tonight"})
+_LOOSE = words("morning afternoon evening spring summer autumn winter christmas easter")
+_SPAN = re.compile(
+    r"\b(last|next|previous|coming|past)\s(week|weekend|month|quarter|year|summer|winter|spring|autumn|night)s?\b"
+)
+_SPAN_NAMES = {"previous": "last", "past": "last", "coming": "next"}
+
+
+@remembered
+def dates(text: Reading) -> frozenset[str]:
+    """The dates of *text*, by one name each. English only."""
+    return frozenset(_dates(text)) if text.english else frozenset()
+
+
+def _dates(text: Reading) -> Iterator[str]:
+    words = text.words
+    for position, word in enumerate(words):
+        lower = word.lower
+        name = _NAMES.get(lower) or _NAMES.get(lower.removesuffix("s") if len(lower) > 4 else lower)
+        if name is None:
+            continue
+        if lower in _AMBIGUOUS:
+            before = words[position - 1].lower if position else ""
+            beside = text[max(0, word.start - 5) : word.start + len(lower) + 4]
+            if before not in _BEFORE_MONTH and not re.search(r"\d", beside):
+                continue
+        yield name
+    for which, span in _SPAN.findall(text.casefold()):
+        yield f"{_SPAN_NAMES.get(which, which)} {span}"
+
+
+def dates_differ(asked: Reading, stored: Reading) -> str | None:
+    """Whether the two texts speak of different times; only one of them doing so at all counts, save for now."""
+    ones, others = dates(asked), dates(stored)
+    if ones == others:
+        return None
+    mine, theirs = ones - others, others - ones
+    if mine and theirs:
+        return f"dates differ: {told(mine, theirs)}"
+    if (mine or theirs) - _NOW - _LOOSE and not (ones and others):
+        return f"dates differ: {told(mine, theirs)}"
+    return None
