@@ -8,7 +8,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import forget as forgetting, maintain, verbs
+from mneme._engine import dump, forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -383,7 +383,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         namespace: str | Collection[str] | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Checkpoint:
-        return await verbs.dumps(self._core, dest, namespace=namespace, progress=progress)
+        return await dump.dumps(self._core, dest, namespace=namespace, progress=progress)
 
     @classmethod
     async def loads(

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import forget as forgetting, maintain, verbs
+from mneme._engine import dump, forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -695,7 +695,7 @@ class SemanticCache:
             CheckpointError: The archive cannot be written, or an entry cannot be part of one. Nothing was left behind.
             StoreBackendError: The store failed. Nothing was left behind.
         """
-        return complete(verbs.dumps(self._core, dest, namespace=namespace, progress=progress))
+        return complete(dump.dumps(self._core, dest, namespace=namespace, progress=progress))
 
     @classmethod
     def loads(

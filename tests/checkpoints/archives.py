@@ -66,6 +66,12 @@ def together(parts, *, digest=True):
     return data
 
 
+def partition(namespace, scope):
+    """As the documentation of the format says."""
+    name = namespace.encode()
+    return hashlib.sha256(str(len(name)).encode() + b":" + name + scope.encode()).digest()[:16]
+
+
 def records(count, dim=8, seed=0):
     """Records of every kind, for a store."""
     random = np.random.default_rng(seed)
@@ -73,17 +79,18 @@ def records(count, dim=8, seed=0):
     for number in range(count):
         vector = random.standard_normal(dim)
         expires = None if number % 3 else 2e9 + number
+        namespace, scope = f"namespace {number % 5} é", "" if number % 2 else json.dumps({"model": number % 4})
         made.append(
             Record(
                 key=hashlib.sha256(b"%d" % number).digest(),
-                partition=hashlib.sha256(b"p%d" % (number % 5)).digest()[:16],
-                namespace=f"namespace {number % 5} é",
-                scope="" if number % 2 else json.dumps({"model": number % 4}),
+                partition=partition(namespace, scope),
+                namespace=namespace,
+                scope=scope,
                 query=f"question {number} 名",
                 payload=random.bytes(int(random.integers(0, 200))),
                 codec=("text", "bytes", "json", "codec:own")[number % 4],
                 metadata="" if number % 2 else json.dumps({"n": number}),
-                tags=tuple(f"tag {n} \ud800" for n in range(number % 3)),
+                tags=tuple(f"tag {n} é" for n in range(number % 3)),
                 created_at=1e9 + number / 7,
                 accessed_at=1.5e9 + number / 3,
                 expires_at=expires,

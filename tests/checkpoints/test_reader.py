@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from checkpoints.archives import MAGIC, block, blocks, body, load, small, together
+from checkpoints.archives import MAGIC, block, blocks, body, load, partition, small, together
 from mneme import CheckpointError, MemoryStore, SemanticCache
 
 SMALL = small()
@@ -187,6 +187,24 @@ def test_flags_and_lengths_that_do_not_fit_are_refused(number, value):
         fields[number] = value
 
     refuse(entries_with(change))
+
+
+def test_an_entry_in_the_partition_of_another_tenant_is_refused():
+    def change(fields):
+        fields[1] = partition("shop", "")
+
+    refuse(entries_with(change), "partition of another namespace")
+
+
+@pytest.mark.parametrize("metadata", [b"[1]", b"nul", b"{]", b"\xff", b"[" * 100_000])
+def test_metadata_that_are_no_object_are_refused(metadata):
+    content = body(BLOCKS[1])
+    *fixed, namespace, scope, query, codec, old, tags, response = struct.unpack_from("<32s16s6d8I", content, 4)
+    at = 4 + 128 + namespace + scope + query + codec
+    lengths = (namespace, scope, query, codec, len(metadata), tags, response)
+    head = content[:4] + struct.pack("<32s16s6d8I", *fixed, *lengths)
+    forged = head + content[4 + 128 : at] + metadata + content[at + old :]
+    refuse(together([BLOCKS[0], block("E", forged), *BLOCKS[2:]]), "text of an entry|max_metadata_bytes")
 
 
 def test_two_entries_of_one_key_are_refused_wherever_they_are():

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from mneme._engine import usage
+from mneme._engine import maintain, usage
 from mneme._engine.core import Core
 from mneme._rules.archive import Header
+from mneme._rules.arguments import check_callable, check_namespaces
 from mneme._rules.reserved import is_reserved
 from mneme._runtime.archive_files import Destination
 from mneme._runtime.archive_write import ArchiveWriter, without
@@ -29,14 +30,19 @@ Progress: TypeAlias = Callable[[int, int], object]
 """Called with how many entries are done, and how many there are about."""
 
 _BATCH_BYTES = 8 * 2**20
-_MOST = 1000
+_FIRST, _MOST = 100, 1000
 _ROUNDS = 1000
 """How often what changed is read. A round leaves over only what was written while it took place."""
 _STARTS = 5
 
 
-async def dump(core: Core, dest: Any, namespaces: Collection[str] | None, progress: Progress | None) -> Checkpoint:
+async def dumps(
+    core: Core, dest: Any, *, namespace: str | Collection[str] | None, progress: Progress | None
+) -> Checkpoint:
     """Write the archive; raises `CheckpointError`, and then nothing is left behind."""
+    await maintain.ready(core)
+    namespaces = check_namespaces(namespace)
+    check_callable(progress, "progress")
     destination = await core.runtime.offload(partial(Destination, dest))
     try:
         async with core.writer:
@@ -118,7 +124,7 @@ class _Dump:
         selections = [Selection()]
         if self.namespaces is not None:
             selections = [Selection(namespace=name) for name in self.namespaces]
-        limit = 100
+        limit = _FIRST
         for selection in selections:
             after = 0
             while records := await self.core.store.scan(selection, after=after, limit=limit, vectors=True):
@@ -135,7 +141,7 @@ class _Dump:
         """
         store = self.core.store
         unsettled: set[int] = set()
-        limit = 100
+        limit = _FIRST
         for _ in range(_ROUNDS):
             changes = await store.changes(since, limit=limit)
             if changes is None:

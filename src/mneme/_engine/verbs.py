@@ -5,22 +5,19 @@ Both faces call these with the arguments they were called with, and add nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import compute, denial, dump, explore, follow, lookup, maintain, removal, write
+from mneme._engine import compute, denial, explore, follow, lookup, maintain, removal, write
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
-from mneme._engine.dump import Progress
 from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import (
-    check_callable,
     check_count,
     check_namespace,
-    check_namespaces,
     check_tags,
     check_text,
 )
@@ -30,7 +27,7 @@ from mneme._rules.reserved import BEYOND
 from mneme._rules.selecting import selection_of
 from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Health, Hit, Stats
+from mneme.types import Entry, Explanation, Health, Hit, Stats
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
@@ -385,14 +382,6 @@ async def stats(core: Core, namespace: str | None) -> Stats:
 async def health(core: Core) -> Health:
     await maintain.start(core)
     return await maintain.health(core)
-
-
-async def dumps(
-    core: Core, dest: Any, *, namespace: str | Collection[str] | None, progress: Progress | None
-) -> Checkpoint:
-    await maintain.ready(core)
-    check_callable(progress, "progress")
-    return await dump.dump(core, dest, check_namespaces(namespace), progress)
 
 
 async def check(core: Core) -> list[str]:

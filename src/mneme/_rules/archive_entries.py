@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mneme._rules.archive import BLOCK
+from mneme._rules.keys import partition_of
 from mneme.errors import CheckpointError
 from mneme.ports import Matrix, Record
 
@@ -90,9 +91,11 @@ def entries_body(records: Sequence[Record]) -> bytes:
             head = ENTRY.pack(record.key, record.partition, *numbers, flags, *map(len, texts))
         except (UnicodeEncodeError, struct.error) as error:
             raise CheckpointError(f"the entry with the id {record.id} cannot be written: {error}") from error
-        if not all(map(math.isfinite, numbers)) or len(record.key) != 32 or len(record.partition) != 16:
+        if not all(map(math.isfinite, numbers)) or len(record.key) != 32:
+            raise CheckpointError(f"the entry with the id {record.id} has an improper time or key; delete it")
+        if record.partition != partition_of(record.namespace, record.scope):
             raise CheckpointError(
-                f"the entry with the id {record.id} has an improper time, key or partition; delete it"
+                f"the entry with the id {record.id} is in the partition of another namespace or scope; delete it"
             )
         parts.append(head)
         parts.extend(texts)
@@ -183,10 +186,14 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
     try:
         namespace, scope, query, codec, metadata = (text.decode() for text in texts[:5])
         tags = _tags(texts[5])
+        if metadata and type(json.loads(metadata)) is not dict:
+            raise ValueError("metadata are a JSON object")  # noqa: TRY301 -- one place says what cannot be read
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"a text of an entry cannot be read: {error}") from None
     if not (namespace and query and codec):
         raise CheckpointError("an entry has no namespace, no query or no codec")
+    if partition != partition_of(namespace, scope):
+        raise CheckpointError("an entry is in the partition of another namespace or scope")
     record = Record(
         key,
         partition,
