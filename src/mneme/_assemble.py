@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -88,7 +89,7 @@ def assemble(
         embedder=None if embedder is None else runtime.embedder(embedder),
         runtime=runtime,
         clock=now,
-        events=Events(metrics_hook),
+        events=Events(metrics_hook, time.perf_counter),
         hot_bytes=hot_bytes,
         choice=choice,
         # A caller's own index is the caller's to save.

@@ -260,8 +260,19 @@ def _would_answer(core: Core, ask: Ask, similarity: float, score: float | None =
 
 async def _timed(core: Core, order: Order) -> tuple[Any, float]:
     started = core.clock.now()
-    value = await core.runtime.call(order.compute, order.ask.query)
-    return value, core.clock.now() - started
+    try:
+        value = await core.runtime.call(order.compute, order.ask.query)
+    except Exception as error:
+        _tell_computed(core, order, core.clock.now() - started, error=repr(error))
+        raise
+    took = core.clock.now() - started
+    _tell_computed(core, order, took)
+    return value, took
+
+
+def _tell_computed(core: Core, order: Order, took: float, **fields: Any) -> None:
+    if core.events.timed:
+        core.events.send("compute", order.ask.namespace, seconds=took, **fields)
 
 
 async def _store(core: Core, order: Order, value: Any, took: float) -> Record | None:

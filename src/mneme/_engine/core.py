@@ -143,6 +143,8 @@ class Core:
         """A hit was kept back because it is time to ask."""
         # With these defaults an equal query is confident, and what was valid once still is.
         self._plain_verdict = options.validator is default_validator and options.confidence_fn is None
+        if events.timed:  # everybody else pays nothing for it, on the one path where it would be felt
+            self.peek = self._timed_peek  # type: ignore[method-assign]  # the same signature
         self._lost = False  # a write of its own may be among what the store knows and memory does not
         self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
@@ -295,6 +297,11 @@ class Core:
         if hit is not None:
             entry.read = True
         return hit
+
+    def _timed_peek(self, query: str, namespace: str, scope: Scope, *, checked: bool = False) -> Hit | None:
+        if not checked:  # otherwise it is part of a lookup that began before
+            self.events.begin()
+        return Core.peek(self, query, namespace, scope, checked=checked)
 
     def serve(self, record: Record, response: Any, *, served: bool = False, checked: bool = False) -> Hit | None:
         """The entry of an equal query as a hit, counted and told of; `None` if anything speaks against it.

@@ -10,13 +10,19 @@ from mneme.errors import CacheClosedError, InputTooLongError
 from mneme.ports import AsyncEmbedder, Vector
 
 
-async def embed(core: Core, texts: Sequence[str]) -> list[Vector | None]:
+async def embed(core: Core, texts: Sequence[str], namespace: str) -> list[Vector | None]:
     """A unit vector for every text; `None` for one that is too long for the embedder, or without an embedder.
 
     Raises whatever the embedder raises, and `EmbedderDimensionError`, `TypeError` or `ValueError` for what is no
     vector of the cache's dimension.
     """
-    return await embed_texts(core.embedder, texts)
+    if not core.events.timed:
+        return await embed_texts(core.embedder, texts)
+    started = core.events.timer()
+    vectors = await embed_texts(core.embedder, texts)
+    if texts and core.embedder is not None:
+        core.events.send("embed", namespace, count=len(texts), seconds=core.events.timer() - started)
+    return vectors
 
 
 async def embed_texts(embedder: AsyncEmbedder | None, texts: Sequence[str]) -> list[Vector | None]:
@@ -42,7 +48,7 @@ async def _embed_one(embedder: AsyncEmbedder, text: str) -> Vector | None:
 async def embed_or_miss(core: Core, namespace: str, texts: Sequence[str]) -> tuple[list[Vector | None], str]:
     """Like `embed`, for reads: a failure is no vectors, a warning and an event. Also why a vector would be missing."""
     try:
-        vectors = await embed(core, texts)
+        vectors = await embed(core, texts, namespace)
     except CacheClosedError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever a caller's embedder raises, a read goes on without it

@@ -32,6 +32,13 @@ from mneme.types import Entry, Explanation, Health, Hit, Stats
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
 
+async def _begun(core: Core) -> StoreBackendError | None:
+    """As `maintain.start`, for a lookup whose time may be measured."""
+    if core.events.timed:
+        core.events.begin()
+    return await maintain.start(core)
+
+
 async def get_many(
     core: Core,
     queries: Sequence[str],
@@ -42,7 +49,7 @@ async def get_many(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> list[Hit | None]:
-    down = await maintain.start(core)
+    down = await _begun(core)
     if isinstance(queries, (str, bytes)):
         raise TypeError("queries must be a sequence of strings; for one query use get")
     if not hasattr(queries, "__getitem__"):
@@ -103,6 +110,8 @@ async def get(
     similarity_threshold: float | None,
     bypass: bool,
 ) -> Hit | None:
+    if core.events.timed:
+        core.events.begin()
     down = None
     if core.info is None or core.closed or core.overdue:  # asked here as well, because a cold hit feels every call
         down = await maintain.start(core)
@@ -270,7 +279,7 @@ async def get_or_compute(
     single_flight: SingleFlight,
     cost: Cost,
 ) -> Got:
-    down = await maintain.start(core)  # a value can be computed without the store
+    down = await _begun(core)  # a value can be computed without the store
     if down is None and core.overdue:
         await follow.check(core)
         hit = core.peek(query, namespace, scope, checked=True) if embedding is None and not bypass else None

@@ -169,7 +169,8 @@ async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
         return drafts
     check_asked(core.store)
     try:
-        vectors = await embed(core, [drafts[position].record.query for position in missing])
+        texts = [drafts[position].record.query for position in missing]
+        vectors = await embed(core, texts, drafts[0].record.namespace)
     except Exception as error:
         core.events.send("embedder_failure", drafts[0].record.namespace, error=repr(error))
         raise

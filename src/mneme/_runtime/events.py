@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from mneme.ports import MetricsHook, Record
@@ -10,24 +12,43 @@ from mneme.types import Hit
 
 logger = logging.getLogger("mneme")
 
+_BEGAN: ContextVar[float | None] = ContextVar("mneme_lookup_began", default=None)
+"""When the lookup under way began: of this thread, or of this task."""
+_ANSWERS = frozenset({"hit_exact", "hit_semantic", "miss", "stale"})
+"""Events that end a lookup, and say how long it took if the hook wants to know."""
+
 
 class Events:
-    """Sends events to one hook, or nowhere."""
+    """Sends events to one hook, or nowhere.
 
-    __slots__ = ("_hook",)
+    Only a hook with a true attribute `wants_seconds` is told how long things took: reading a clock twice costs an exact
+    hit a tenth of its time.
+    """
 
-    def __init__(self, hook: MetricsHook | None) -> None:
+    __slots__ = ("_hook", "timed", "timer")
+
+    def __init__(self, hook: MetricsHook | None, timer: Callable[[], float]) -> None:
         self._hook = hook
+        self.timed = bool(getattr(hook, "wants_seconds", False))
+        """Whether the hook wants to know how long things took."""
+        self.timer = timer
+        """Seconds from some moment on, by a clock that is never set."""
 
     @property
     def heard(self) -> bool:
         """Whether there is a hook; without one a batch need not be gone through."""
         return self._hook is not None
 
+    def begin(self) -> None:
+        """A lookup begins here, for a hook that wants to know how long it takes."""
+        _BEGAN.set(self.timer())
+
     def send(self, event: str, namespace: str, **fields: Any) -> None:
         """Send one event; never called while a lock is held."""
         if self._hook is None:
             return
+        if self.timed and event in _ANSWERS and (began := _BEGAN.get()) is not None:
+            fields["seconds"] = self.timer() - began
         try:
             self._hook(event, {"namespace": namespace, **fields})
         except Exception:
