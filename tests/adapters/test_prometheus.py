@@ -90,6 +90,7 @@ def test_what_happened_is_there_to_be_scraped(registry, clock):
         ("store_failure", {"doing": "evicting", "error": "X()"}, "mneme_store_failures_total", {"doing": "evicting"}),
         ("guard_refusal", {"guard": "numbers", "reason": "1 2"}, "mneme_guard_refusals_total", {"guard": "numbers"}),
         ("audit", {"outcome": "false"}, "mneme_audits_total", {"outcome": "false"}),
+        ("alias", {"similarity": 0.99}, "mneme_aliases_total", {}),
         ("conflict", {"similarity": 0.9}, "mneme_conflicts_total", {}),
         ("confirm", {}, "mneme_feedback_total", {"verdict": "confirmed"}),
         ("reject", {}, "mneme_feedback_total", {"verdict": "rejected"}),

@@ -69,6 +69,7 @@ STORE_FAILURES = Metric("mneme.store.failures", "counter", "Failures of the stor
                         "doing", "{failure}")  # fmt: skip
 REFUSALS = Metric("mneme.guard.refusals", "counter", "Candidates that a guard refused.", "guard", "{candidate}")
 AUDITS = Metric("mneme.audits", "counter", "Hits that were computed again to be compared.", "outcome", "{hit}")
+ALIASES = Metric("mneme.aliases", "counter", "Paraphrases that were stored without a vector.", "", "{entry}")
 CONFLICTS = Metric("mneme.conflicts", "counter", "Near entries that turned out to have another answer.", "", "{entry}")
 FEEDBACK = Metric("mneme.feedback", "counter", "Hits that users confirmed or rejected.", "verdict", "{hit}")
 ALARMS = Metric("mneme.alarms", "counter", "Alarms of a rising rate of false hits.", "", "{alarm}")
@@ -81,8 +82,8 @@ TOMBSTONES = Metric("mneme.index.tombstones", "gauge", "Rows of the index that w
 
 METRICS: tuple[Metric, ...] = (
     *(HITS, MISSES, STALE, LOOKUP, SIMILARITY, SECONDS_SAVED, COST_SAVED, COMPUTE, EMBED, EMBEDDED, PUTS, PUT_BYTES),
-    *(REJECTED, EVICTIONS, EXPIRATIONS, EMBEDDER_FAILURES, STORE_FAILURES, REFUSALS, AUDITS, CONFLICTS, FEEDBACK),
-    *(ALARMS, CERTIFIED, CERTIFIED_THRESHOLD, ENTRIES, MEMORY, INDEX_MEMORY, TOMBSTONES),
+    *(REJECTED, EVICTIONS, EXPIRATIONS, EMBEDDER_FAILURES, STORE_FAILURES, REFUSALS, ALIASES, AUDITS, CONFLICTS),
+    *(FEEDBACK, ALARMS, CERTIFIED, CERTIFIED_THRESHOLD, ENTRIES, MEMORY, INDEX_MEMORY, TOMBSTONES),
 )
 
 Fields = Mapping[str, Any]
@@ -213,6 +214,7 @@ _EVENTS: dict[str, Callable[[Fields], Iterator[Point]]] = {
     "store_failure": _one(STORE_FAILURES, "doing", "unknown"),
     "guard_refusal": _one(REFUSALS, "guard", "unknown"),
     "audit": _one(AUDITS, "outcome", "unknown"),
+    "alias": _one(ALIASES),
     "conflict": _one(CONFLICTS),
     "confirm": _one(FEEDBACK, other="confirmed"),
     "reject": _one(FEEDBACK, other="rejected"),

@@ -14,8 +14,8 @@ from mneme.adapters._watching import Watching
 
 try:
     from opentelemetry import metrics, trace
-except ImportError as error:  # said here: a hook that fails later would fail in somebody's lookup
-    raise ImportError('OTelMetricsHook needs opentelemetry-api: pip install "mneme-cache[otel]"') from error
+except ImportError as _missing:  # said here: a hook that fails later would fail in somebody's lookup
+    raise ImportError('OTelMetricsHook needs opentelemetry-api: pip install "mneme-cache[otel]"') from _missing
 
 __all__ = ["OTelMetricsHook"]
 

@@ -14,8 +14,10 @@ from mneme.adapters._watching import Watching
 try:
     import prometheus_client as client
     from prometheus_client.registry import Collector
-except ImportError as error:  # said here: a hook that fails later would fail in somebody's lookup
-    raise ImportError('PrometheusMetricsHook needs prometheus_client: pip install "mneme-cache[prometheus]"') from error
+except ImportError as _missing:  # said here: a hook that fails later would fail in somebody's lookup
+    raise ImportError(
+        'PrometheusMetricsHook needs prometheus_client: pip install "mneme-cache[prometheus]"'
+    ) from _missing
 
 __all__ = ["PrometheusMetricsHook"]
 
