@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plot
+import rows_crypto
 import rows_exact
 import rows_fast
 import rows_graphs
@@ -38,6 +39,7 @@ MODULES = (
     rows_whole,
     rows_processes,
     rows_stores,
+    rows_crypto,
 )
 """Importing them entered their measurements in `TOPICS`; this is their order in the table."""
 ORDER = [module.__name__ for module in MODULES]

@@ -11,6 +11,7 @@ from mneme.errors import (
     CalibrationError,
     CheckpointError,
     CorruptCacheError,
+    DecryptionError,
     EmbedderDimensionError,
     EmbedderMismatchError,
     IndexBackendUnavailableError,
@@ -45,12 +46,14 @@ if typing.TYPE_CHECKING:
     from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
     from mneme.indexes.hnsw import HnswIndex
     from mneme.stores.dynamodb import AsyncDynamoDBStore, DynamoDBStore
+    from mneme.stores.encrypted import AsyncEncryptedStore, EncryptedStore, KeyRing
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
     from mneme.stores.redis import AsyncRedisStore, RedisStore
 
 __all__ = [
     "AsyncDynamoDBStore",
     "AsyncEmbedder",
+    "AsyncEncryptedStore",
     "AsyncPostgresStore",
     "AsyncRedisStore",
     "AsyncSemanticCache",
@@ -63,10 +66,12 @@ __all__ = [
     "CheckpointError",
     "Codec",
     "CorruptCacheError",
+    "DecryptionError",
     "DynamoDBStore",
     "Embedder",
     "EmbedderDimensionError",
     "EmbedderMismatchError",
+    "EncryptedStore",
     "Entry",
     "Explanation",
     "Forgotten",
@@ -76,6 +81,7 @@ __all__ = [
     "Index",
     "IndexBackendUnavailableError",
     "InputTooLongError",
+    "KeyRing",
     "MemoryStore",
     "MnemeError",
     "MultiProcessLockError",
@@ -105,11 +111,14 @@ __version__ = "0.1.0"
 # Loaded when first asked for: asyncio alone takes as long to import as the rest of mneme.
 _LATER = {
     "AsyncDynamoDBStore": "mneme.stores.dynamodb",
+    "AsyncEncryptedStore": "mneme.stores.encrypted",
     "AsyncPostgresStore": "mneme.stores.postgres",
     "AsyncRedisStore": "mneme.stores.redis",
     "AsyncSemanticCache": "mneme.async_cache",
     "DynamoDBStore": "mneme.stores.dynamodb",
+    "EncryptedStore": "mneme.stores.encrypted",
     "HnswIndex": "mneme.indexes.hnsw",
+    "KeyRing": "mneme.stores.encrypted",
     "PostgresStore": "mneme.stores.postgres",
     "RedisStore": "mneme.stores.redis",
     "as_embedder": "mneme.embedders.adapt",

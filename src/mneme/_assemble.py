@@ -77,7 +77,8 @@ def assemble(
     _check_embedder(embedder)
     now = WallClock() if clock is None else clock
     store_port = runtime.store(held)
-    if not isinstance(held, (MemoryStore, SQLiteStore)):
+    base = getattr(held, "encrypted", held)  # behind encryption it is the store beneath that waits and is shared
+    if not isinstance(base, (MemoryStore, SQLiteStore)):
         # Those two fail at once or after a wait that the caller set, and a file that cannot be written can be read.
         store_port = guarded(store_port, now)
     core = Core(
@@ -98,7 +99,7 @@ def assemble(
         # To ask a file costs microseconds, and many a user has two processes without knowing it.
         following=Following(
             mode,
-            polls=mode != "single" or isinstance(held, SQLiteStore),
+            polls=mode != "single" or isinstance(base, SQLiteStore),
             interval=0.0 if mode == "mmap-shared" else float(stale_check_interval),
             shares=HostLock(f"{shared_path}-lock") if mode == "mmap-shared" else None,
         ),

@@ -7,6 +7,7 @@ __all__ = [
     "CalibrationError",
     "CheckpointError",
     "CorruptCacheError",
+    "DecryptionError",
     "EmbedderDimensionError",
     "EmbedderMismatchError",
     "IndexBackendUnavailableError",
@@ -39,6 +40,10 @@ class CheckpointError(MnemeError):
 
 class CorruptCacheError(MnemeError):
     """The file is damaged, or is not a mneme cache. It was not altered."""
+
+
+class DecryptionError(MnemeError):
+    """The key ring does not fit the store: a key is missing, or the store is not encrypted. Nothing was altered."""
 
 
 class EmbedderDimensionError(MnemeError, ValueError):

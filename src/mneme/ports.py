@@ -55,6 +55,7 @@ __all__ = [
     "Selection",
     "Store",
     "StoreInfo",
+    "SwappingStore",
     "Usage",
     "Vector",
     "VectorBlock",
@@ -259,6 +260,22 @@ class SearchingStore(Protocol):
         The cache scores them anew from their vectors, so their order and how the server rounds do not matter; which
         they are does. Records below *floor* may be left out. Expired ones are returned like any other. A record that
         was written before the call began must be found, as far as the server's index finds what it is asked for.
+        """
+        ...
+
+
+@runtime_checkable
+class SwappingStore(Protocol):
+    """What a store may offer besides: to exchange how entries are written down, which says nothing new of them.
+
+    An `AsyncStore` that offers it has the same verb, awaited.
+    """
+
+    def swap(self, records: Sequence[Record]) -> list[bool]:
+        """Put query, payload, codec and metadata of each record in the place of those of the entry of its id.
+
+        Only where the sequence number is still that of the record; whether it was, for each. All in one transaction.
+        What else the entry holds stays. No sequence number is used up, so `changes` does not tell of it.
         """
         ...
 

@@ -21,6 +21,7 @@ import redis.asyncio
 import mneme
 from mneme import (
     AsyncEmbedder,
+    AsyncEncryptedStore,
     AsyncPostgresStore,
     AsyncRedisStore,
     AsyncSemanticCache,
@@ -30,12 +31,14 @@ from mneme import (
     Checkpoint,
     Codec,
     Embedder,
+    EncryptedStore,
     Entry,
     Explanation,
     Forgotten,
     Health,
     Hit,
     Index,
+    KeyRing,
     MemoryStore,
     PostgresStore,
     RedisStore,
@@ -54,7 +57,7 @@ from mneme import (
 from mneme.embedders import LocalEmbedder
 from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain
 from mneme.indexes import ExactIndex
-from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, Vector
+from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, SwappingStore, Vector
 from mneme.testing import (
     AsyncTwin,
     FailingEmbedder,
@@ -126,6 +129,13 @@ stores: list[Store] = [MemoryStore(), SQLiteStore("a.db"), SQLiteStore(Path("a.d
 on_a_network: Store = PostgresStore("postgresql:///", schema="cache", statement_timeout=1, max_size=2)
 on_a_loop: AsyncStore = AsyncPostgresStore("postgresql:///", prepare_threshold=5, connect_timeout=0.5)
 marked: MarkedStore = PostgresStore("postgresql:///")
+ring: KeyRing = KeyRing.from_json(KeyRing.generate("a").with_key("b").without("a").to_json())
+sealed: Store = EncryptedStore(SQLiteStore("x.db"), ring)
+rotated: int = EncryptedStore(MemoryStore(), ring).rotate(batch=10, progress=print)
+in_use: dict[str, int] = EncryptedStore(MemoryStore(), ring).keys_in_use()
+async_sealed: AsyncStore = AsyncEncryptedStore(AsyncPostgresStore("postgresql:///"), ring)
+EncryptedStore(AsyncPostgresStore("postgresql:///"), ring)  # type: ignore[arg-type]
+swapping: tuple[SwappingStore, ...] = (SQLiteStore("x.db"), MemoryStore())
 scrubbing: tuple[ScrubbingStore, ...] = (SQLiteStore("x.db"), MemoryStore())
 searching: SearchingStore = PostgresStore("postgresql:///", search_type="vector", search_ef=200)
 network_stores: list[Store] = [RedisStore("redis://localhost"), RedisStore(client=redis.Redis(), prefix="a", timeout=1)]

@@ -13,14 +13,18 @@ from mneme.stores.sqlite import SQLiteStore
 
 if typing.TYPE_CHECKING:
     from mneme.stores.dynamodb import AsyncDynamoDBStore, DynamoDBStore
+    from mneme.stores.encrypted import AsyncEncryptedStore, EncryptedStore, KeyRing
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
     from mneme.stores.redis import AsyncRedisStore, RedisStore
 
 __all__ = [
     "AsyncDynamoDBStore",
+    "AsyncEncryptedStore",
     "AsyncPostgresStore",
     "AsyncRedisStore",
     "DynamoDBStore",
+    "EncryptedStore",
+    "KeyRing",
     "MemoryStore",
     "PostgresStore",
     "RedisStore",
@@ -29,9 +33,12 @@ __all__ = [
 
 _LATER = {
     "AsyncDynamoDBStore": "mneme.stores.dynamodb",
+    "AsyncEncryptedStore": "mneme.stores.encrypted",
     "AsyncPostgresStore": "mneme.stores.postgres",
     "AsyncRedisStore": "mneme.stores.redis",
     "DynamoDBStore": "mneme.stores.dynamodb",
+    "EncryptedStore": "mneme.stores.encrypted",
+    "KeyRing": "mneme.stores.encrypted",
     "PostgresStore": "mneme.stores.postgres",
     "RedisStore": "mneme.stores.redis",
 }

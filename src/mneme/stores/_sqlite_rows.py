@@ -11,7 +11,7 @@ import numpy as np
 from mneme.errors import CorruptCacheError, EmbedderDimensionError
 from mneme.ports import Matrix, Record, Vector
 
-__all__ = ["Place", "blob_of", "entry_row", "facts_row", "matrix_of", "record_of", "tags_of", "wrong_shape"]
+__all__ = ["Place", "blob_of", "entry_row", "facts_row", "matrix_of", "record_of", "size_of", "tags_of", "wrong_shape"]
 
 
 _STORED = np.dtype("<f4")
@@ -79,8 +79,13 @@ def facts_row(record: Record, entry_id: int, numbers: tuple[int, int]) -> tuple[
         record.created_at,
         record.accessed_at,
         record.removable_at,
-        len(record.payload) + _bytes_in(record.query) + _bytes_in(record.metadata),
+        size_of(record),
     )
+
+
+def size_of(record: Record) -> int:
+    """What the summary counts of it."""
+    return len(record.payload) + _bytes_in(record.query) + _bytes_in(record.metadata)
 
 
 def wrong_shape(vector: Vector, dim: int | None) -> EmbedderDimensionError:

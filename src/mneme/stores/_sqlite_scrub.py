@@ -19,12 +19,18 @@ _LONGEST = 2**31 - 1
 """Milliseconds that SQLite can be told to wait."""
 
 
-def scrubbed(writer: sqlite3.Connection, path: str, timeout: float) -> list[str]:
-    """As `ScrubbingStore.scrub`. The caller holds the writer, and sets its time-out again.
+def scrubbed(writer: sqlite3.Connection, path: str, timeout: float, *, usually: float) -> list[str]:
+    """As `ScrubbingStore.scrub`; the writer *usually* waits so many seconds for others. The caller holds it.
 
     Raises `sqlite3.Error` for what waiting does not help against.
     """
-    deadline = time.monotonic() + timeout
+    try:
+        return _scrubbed(writer, path, time.monotonic() + timeout)
+    finally:
+        _wait(writer, usually)
+
+
+def _scrubbed(writer: sqlite3.Connection, path: str, deadline: float) -> list[str]:
     try:
         _wait_until(writer, deadline)
         in_transaction(writer, "BEGIN IMMEDIATE", lambda connection: connection.execute(sql.SCRAMBLE_TOMBSTONES))
@@ -45,5 +51,9 @@ def scrubbed(writer: sqlite3.Connection, path: str, timeout: float) -> list[str]
 
 def _wait_until(connection: sqlite3.Connection, deadline: float) -> None:
     """Let *connection* wait for locks of others until then."""
-    left = min(max(deadline - time.monotonic(), 0.0) * 1000, _LONGEST)
-    connection.execute(f"PRAGMA busy_timeout = {round(left)}")
+    _wait(connection, deadline - time.monotonic())
+
+
+def _wait(connection: sqlite3.Connection, seconds: float) -> None:
+    milliseconds = min(max(seconds, 0.0) * 1000, _LONGEST)
+    connection.execute(f"PRAGMA busy_timeout = {round(milliseconds)}")

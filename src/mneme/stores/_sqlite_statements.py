@@ -44,7 +44,9 @@ __all__ = [
     "SCRAMBLE_TOMBSTONES",
     "SET_ACCESSED",
     "SET_FORGOTTEN",
+    "SET_SIZE",
     "SUMMARY",
+    "SWAP_ENTRY",
     "UPSERT_ENTRY",
     "VECTORS",
     "scan_of",
@@ -112,6 +114,8 @@ UPSERT_ENTRY = f"""{_INSERT_ENTRY} UPDATE SET
     payload = excluded.payload, codec = excluded.codec, metadata = excluded.metadata, tags = excluded.tags,
     expires_at = excluded.expires_at, compute_seconds = excluded.compute_seconds, cost = excluded.cost"""
 MOVED = "SELECT seq, id FROM entries WHERE seq > id AND seq > ?"
+SWAP_ENTRY = "UPDATE entries SET query = ?, payload = ?, codec = ?, metadata = ? WHERE id = ? AND seq = ?"
+SET_SIZE = "UPDATE facts SET size = ? WHERE id = ?"
 INSERT_FACTS, REPLACE_FACTS = (
     f"""{verb} INTO facts (id, namespace_id, partition_id, created_at, accessed_at, removable_at, size)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""

@@ -13,9 +13,18 @@ from typing import Any
 from mneme.ports import HISTORY, Record, Ref, Removed, Selection, Usage, Written
 from mneme.stores import _sqlite_statements as sql
 from mneme.stores._sqlite_places import Places
-from mneme.stores._sqlite_rows import Place, blob_of, entry_row, facts_row
+from mneme.stores._sqlite_rows import Place, blob_of, entry_row, facts_row, size_of
 
-__all__ = ["add_usage", "batches", "chosen_ids", "delete_selected", "split", "write_new", "write_records"]
+__all__ = [
+    "add_usage",
+    "batches",
+    "chosen_ids",
+    "delete_selected",
+    "split",
+    "swap_records",
+    "write_new",
+    "write_records",
+]
 
 _LARGEST = 2**63 - 1
 """SQLite's largest integer: a larger one can name no entry."""
@@ -129,6 +138,17 @@ def delete_selected(connection: sqlite3.Connection, places: Places, selection: S
         Removed(entry_id, key, places.get(connection, partition_id).namespace, number)
         for number, (entry_id, key, partition_id) in enumerate(rows, seq + 1)
     ]
+
+
+def swap_records(connection: sqlite3.Connection, records: Sequence[Record]) -> list[bool]:
+    """As `SwappingStore.swap`."""
+    done = []
+    for record in records:
+        row = (record.query, record.payload, record.codec, record.metadata, record.id, record.seq)
+        done.append(connection.execute(sql.SWAP_ENTRY, row).rowcount == 1)
+        if done[-1]:
+            connection.execute(sql.SET_SIZE, (size_of(record), record.id))
+    return done
 
 
 def add_usage(connection: sqlite3.Connection, usage: Usage) -> None:

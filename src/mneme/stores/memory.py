@@ -162,6 +162,11 @@ class MemoryStore:
             self._deleted = deque(change._replace(key=secrets.token_bytes(32)) for change in self._deleted)
             return []
 
+    def swap(self, records: Sequence[Record]) -> list[bool]:
+        with self._lock:
+            self._require_open()
+            return [self._swapped(record) for record in records]
+
     def close(self) -> None:
         with self._lock:
             self._state = False
@@ -195,6 +200,14 @@ class MemoryStore:
         self._ids[record.key] = entry_id
         self._entries[entry_id] = record._replace(id=entry_id, seq=self._seq, tags=tuple(record.tags), vector=vector)
         return Written(entry_id, self._seq, replaced=known is not None)
+
+    def _swapped(self, record: Record) -> bool:
+        held = self._entries.get(record.id)
+        if held is None or held.seq != record.seq:
+            return False
+        fields = {name: getattr(record, name) for name in ("query", "payload", "codec", "metadata")}
+        self._entries[record.id] = held._replace(**fields)
+        return True
 
     def _selected(self, selection: Selection) -> Iterator[Record]:
         records: Iterable[Record] = self._entries.values()

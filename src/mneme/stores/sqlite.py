@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NoReturn, TypeVar
 
@@ -29,12 +28,22 @@ from mneme.ports import (
 from mneme.stores import _sqlite_file as files, _sqlite_schema as schema, _sqlite_statements as sql
 from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
+from mneme.stores._sqlite_mode import use_log
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
 from mneme.stores._sqlite_scrub import scrubbed
 from mneme.stores._sqlite_transaction import in_transaction
-from mneme.stores._sqlite_write import add_usage, batches, chosen_ids, delete_selected, split, write_new, write_records
+from mneme.stores._sqlite_write import (
+    add_usage,
+    batches,
+    chosen_ids,
+    delete_selected,
+    split,
+    swap_records,
+    write_new,
+    write_records,
+)
 
 __all__ = ["SQLiteStore"]
 
@@ -217,12 +226,12 @@ class SQLiteStore:
         with self._lock:
             writer = self._require_writer()
             try:
-                return scrubbed(writer, self._path, timeout)
+                return scrubbed(writer, self._path, timeout, usually=self._busy_timeout)
             except sqlite3.Error as error:
                 raise self._meaning_of(error) from error
-            finally:
-                with contextlib.suppress(sqlite3.Error):
-                    writer.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout * 1000)}")
+
+    def swap(self, records: Sequence[Record]) -> list[bool]:
+        return self._change(lambda connection: swap_records(connection, records))
 
     def marked(self) -> str | None:
         found: str | None = self._look(lambda connection: connection.execute(sql.MARKED).fetchone()[0])
@@ -301,26 +310,8 @@ class SQLiteStore:
 
         info = in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
-            self._use_log(writer)
+            use_log(writer, self._path, self._busy_timeout)
         return info
-
-    def _use_log(self, writer: sqlite3.Connection) -> None:
-        """Switch to WAL mode. SQLite does not wait by itself for another process that is doing the same."""
-        deadline = time.monotonic() + self._busy_timeout
-        while True:
-            try:
-                mode = writer.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.005)
-                continue
-            if mode != "wal":
-                raise StoreBackendError(
-                    f"{self._path!r} lies on a file system without shared memory (SQLite stays in mode {mode!r}): "
-                    "choose a path on a local disk"
-                )
-            return
 
     def _refuse_other(self, connection: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> None:
         held = connection.execute(sql.META).fetchone()

@@ -30,8 +30,8 @@ __all__ = ["Faults", "FlakyIndex", "FlakyStore", "SlowStore"]
 
 T = TypeVar("T")
 
-_BESIDES = frozenset({"mark", "marked", "prepare_search", "scrub", "similar"})
-"""The verbs of `MarkedStore`, `ScrubbingStore` and `SearchingStore`."""
+_BESIDES = frozenset({"mark", "marked", "prepare_search", "scrub", "similar", "swap"})
+"""The verbs of `MarkedStore`, `ScrubbingStore`, `SearchingStore` and `SwappingStore`."""
 
 _PATIENCE = 60.0
 """Seconds after which a test that forgot to open a gate fails instead of hanging."""
