@@ -304,7 +304,7 @@ from faces.adapter import Compass
 
 where = sys.argv[2]
 
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if where == "before the pages":
