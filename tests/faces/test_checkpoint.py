@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faces.adapter import Blocking, Compass, assert_sound
+from faces.adapter import UNGUARDED, Blocking, Compass, assert_sound
 from mneme import CheckpointError, EmbedderMismatchError, MemoryStore, SQLiteStore
 from mneme._engine import notes
 from mneme._runtime.drive import complete
@@ -19,7 +19,7 @@ def load(face, clock):
     opened = []
 
     def load_(source, *args, **options):
-        cache = face.run(face.cls.loads(source, *args, **{"clock": clock, **options}))
+        cache = face.run(face.cls.loads(source, *args, **{"clock": clock, **UNGUARDED, **options}))
         opened.append(cache)
         return cache if face.name == "sync" else Blocking(face, cache)
 

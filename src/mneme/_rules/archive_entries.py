@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -183,13 +184,8 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
         raise CheckpointError("an entry has improper flags or numbers")
     if (expires_at and not flags & EXPIRES) or (removable_at and not flags & IS_REMOVABLE):
         raise CheckpointError("an entry that does not expire has a time for it")
-    try:
-        namespace, scope, query, codec, metadata = (text.decode() for text in texts[:5])
-        tags = _tags(texts[5])
-        if metadata and type(json.loads(metadata)) is not dict:
-            raise ValueError("metadata are a JSON object")  # noqa: TRY301 -- one place says what cannot be read
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"a text of an entry cannot be read: {error}") from None
+    namespace, scope, query, codec, metadata = map(_text, texts[:5])
+    _object(metadata)
     if not (namespace and query and codec):
         raise CheckpointError("an entry has no namespace, no query or no codec")
     if partition != partition_of(namespace, scope):
@@ -203,7 +199,7 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
         texts[6],
         codec,
         metadata,
-        tags,
+        _tags(texts[5]),
         created_at,
         accessed_at,
         expires_at if flags & EXPIRES else None,
@@ -214,12 +210,31 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
     return record, flags, at
 
 
-def _tags(text: bytes) -> tuple[str, ...]:
-    if not text:
+def _text(encoded: bytes) -> str:
+    try:
+        return encoded.decode()
+    except ValueError as error:
+        raise CheckpointError(f"a text of an entry cannot be read: {error}") from None
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the {what} of an entry cannot be read: {error}") from None
+
+
+def _object(metadata: str) -> None:
+    if metadata and not isinstance(_json(metadata, "metadata"), dict):
+        raise CheckpointError("the metadata of an entry are no JSON object")
+
+
+def _tags(encoded: bytes) -> tuple[str, ...]:
+    if not encoded:
         return ()
-    tags = json.loads(text.decode("ascii"))
+    tags = _json(_text(encoded), "tags")
     if not isinstance(tags, list) or not tags or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError("tags are a list of texts")
+        raise CheckpointError("the tags of an entry are no list of texts")
     return tuple(tags)
 
 
