@@ -97,4 +97,4 @@ fix: $(VENV)/.stamp-lint ## repair style and format as far as a tool can
 
 clean: ## remove .venv and everything else that was made
 	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find src tests examples benchmarks evaluation -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

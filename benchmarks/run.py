@@ -13,6 +13,7 @@ from pathlib import Path
 
 import plot
 import rows_crypto
+import rows_contrast
 import rows_exact
 import rows_fast
 import rows_graphs
@@ -31,6 +32,7 @@ from workshop import ON_REQUEST, TOPICS, Workshop
 MODULES = (
     rows_exact,
     rows_semantic,
+    rows_contrast,
     rows_search,
     rows_graphs,
     rows_fast,
