@@ -63,7 +63,7 @@ def contrast(shop: Workshop) -> Iterator[Row]:
         for name, chosen in options.items():
             copy = shop.copy_of(path)
             stack.callback(shop.discard, copy)
-            caches[name] = stack.enter_context(shop.open(copy, dim, **chosen))
+            caches[name] = stack.enter_context(shop.open(copy, dim, guards=(), **chosen))
         for kind, group in kinds.items():
             known = {one.question.text: one for one in group}
             contenders = [_getting(name, cache, known, shop.stored) for name, cache in caches.items()]

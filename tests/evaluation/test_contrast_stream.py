@@ -59,7 +59,12 @@ def test_the_simulation_decides_as_a_real_cache_does(stream, options):
     contrast = ValueContrast(floor=rule.floor, least_similarity=rule.least) if rule.contrast else False
     hit, wrong = [], []
     with SemanticCache(
-        ":memory:", Given(), similarity_threshold=rule.threshold, value_contrast=contrast, alias_threshold=rule.alias
+        ":memory:",
+        Given(),
+        similarity_threshold=rule.threshold,
+        value_contrast=contrast,
+        alias_threshold=rule.alias,
+        guards=(),
     ) as cache:
         for number, (row, answer) in enumerate(zip(rows, answers.tolist(), strict=True)):
             found = cache.get(f"request {number}", embedding=row)

@@ -136,6 +136,15 @@ def test_a_batch_is_compared_with_what_is_stored_in_its_own_namespaces_and_scope
     assert aliases == {("drizzle @5", "n", None), ("glow @95", "default", "s")}
 
 
+def test_what_a_guard_tells_apart_is_neither_alias_nor_conflict(aliasing, events):
+    aliasing.put("a train in 5 minutes @0", "wait")
+    aliasing.put("a train in 9 minutes @2", "wait")
+    aliasing.put("a train in 25 minutes @4", "walk")
+    assert len(queries_with_vectors(aliasing)) == 3
+    assert not events.of("alias")
+    assert not events.of("conflict")
+
+
 def test_what_was_computed_becomes_an_alias_and_what_was_served_does_not(aliasing):
     aliasing.put("rain @0", "water")
     assert aliasing.get_or_compute("drizzle @20", lambda query: "water") == "water"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mneme._engine import sync
+from mneme._engine import guarding, sync
 from mneme._engine.core import Core
 from mneme._engine.nearest import Scored, nearest
 from mneme._rules.answers import same_answer
@@ -54,7 +54,7 @@ async def admitted(core: Core, drafts: Sequence[Draft], threshold: float) -> tup
             queries = np.stack([np.asarray(drafts[position].record.vector) for position in part])
             found = await nearest(core, partition, queries, floor=threshold - RESOLUTION, k=_CANDIDATES)
             for position, (candidates, _) in zip(part, found, strict=True):
-                remark = _judge(core, drafts[position], candidates)
+                remark = await _judge(core, drafts[position], candidates)
                 if remark is None:
                     continue
                 remarks.append(remark)
@@ -64,14 +64,23 @@ async def admitted(core: Core, drafts: Sequence[Draft], threshold: float) -> tup
     return result, remarks
 
 
-def _judge(core: Core, draft: Draft, candidates: Sequence[Scored]) -> Remark | None:
-    """What the nearest fresh entry makes of a draft; `None` if there is none, or if it is stored already itself."""
+async def _judge(core: Core, draft: Draft, candidates: Sequence[Scored]) -> Remark | None:
+    """What the nearest fresh entry makes of a draft.
+
+    `None` if there is none, if the draft has a vector already, or if a guard says that the two ask different things.
+    """
     now = draft.record.created_at
     fresh = [near for near in candidates if not is_expired(near.record.expires_at, now)]
     if not fresh or any(near.record.key == draft.record.key for near in candidates):
         return None
-    same = same_answer(fresh[0].record, draft.record, codec=core.options.codec, value_eq=core.options.value_eq)
-    return Remark("alias" if same else "conflict", draft, fresh[0])
+    near = fresh[0]
+    if core.options.guards:
+        response = core.response_of(near.record)
+        asked, stored = draft.record.query, near.record.query
+        if await guarding.refusal(core, asked, stored, similarity=near.similarity, response=response, slow=False):
+            return None
+    same = same_answer(near.record, draft.record, codec=core.options.codec, value_eq=core.options.value_eq)
+    return Remark("alias" if same else "conflict", draft, near)
 
 
 def tell(core: Core, remarks: Sequence[Remark]) -> None:
