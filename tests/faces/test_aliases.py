@@ -4,6 +4,7 @@ import pytest
 
 from faces.adapter import index_contents
 from mneme import MemoryStore, StoreBackendError
+from mneme.guards import DEFAULT_GUARDS
 from mneme.testing import Faults, FlakyStore
 
 NEAR = 0.9
@@ -136,7 +137,8 @@ def test_a_batch_is_compared_with_what_is_stored_in_its_own_namespaces_and_scope
     assert aliases == {("drizzle @5", "n", None), ("glow @95", "default", "s")}
 
 
-def test_what_a_guard_tells_apart_is_neither_alias_nor_conflict(aliasing, events):
+def test_what_a_guard_tells_apart_is_neither_alias_nor_conflict(open_cache, events):
+    aliasing = open_cache(alias_threshold=NEAR, guards=DEFAULT_GUARDS)
     aliasing.put("a train in 5 minutes @0", "wait")
     aliasing.put("a train in 9 minutes @2", "wait")
     aliasing.put("a train in 25 minutes @4", "walk")
