@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plot
-import rows_crypto
 import rows_contrast
+import rows_crypto
 import rows_exact
 import rows_fast
 import rows_graphs
