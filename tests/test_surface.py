@@ -127,6 +127,9 @@ OPTIONS = {
     "value_contrast": False,
     "alias_threshold": None,
     "guards": DEFAULT_GUARDS,
+    "audit_rate": 0.0,
+    "max_false_hit_rate": None,
+    "on_alarm": "tighten",
 }
 
 

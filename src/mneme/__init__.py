@@ -35,9 +35,11 @@ from mneme.types import (
     Forgotten,
     Health,
     Hit,
+    Labels,
     ReembedProgress,
     ReembedReport,
     Stats,
+    Watch,
 )
 
 if typing.TYPE_CHECKING:
@@ -82,6 +84,7 @@ __all__ = [
     "IndexBackendUnavailableError",
     "InputTooLongError",
     "KeyRing",
+    "Labels",
     "MemoryStore",
     "MnemeError",
     "MultiProcessLockError",
@@ -99,6 +102,7 @@ __all__ = [
     "Store",
     "StoreBackendError",
     "ValueContrast",
+    "Watch",
     "__version__",
     "as_embedder",
     "half_life",

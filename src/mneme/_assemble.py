@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -103,6 +104,7 @@ def assemble(
             interval=0.0 if mode == "mmap-shared" else float(stale_check_interval),
             shares=HostLock(f"{shared_path}-lock") if mode == "mmap-shared" else None,
         ),
+        draw=random.random,
     )
     watch(core)
     return core

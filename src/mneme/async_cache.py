@@ -17,12 +17,12 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnStoreError
+from mneme._rules.options import OnAlarm, OnStoreError
 from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
 
 C = TypeVar("C", bound="AsyncSemanticCache")
 
@@ -75,6 +75,9 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         value_eq: Callable[[Any, Any], bool] | None = None,
         value_contrast: bool | ValueContrast = False,
         alias_threshold: float | None = None,
+        audit_rate: float = 0.0,
+        max_false_hit_rate: float | None = None,
+        on_alarm: OnAlarm = "tighten",
         clock: Clock | None = None,
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
@@ -106,6 +109,9 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             value_eq=value_eq,
             value_contrast=value_contrast,
             alias_threshold=alias_threshold,
+            audit_rate=audit_rate,
+            max_false_hit_rate=max_false_hit_rate,
+            on_alarm=on_alarm,
             clock=clock,
             guards=guards,
         )
@@ -324,6 +330,12 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
 
     async def confirm(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
         return await verbs.confirm(self._core, hit_or_pair, namespace=namespace)
+
+    async def watch(self, namespace: str = "default") -> Watch:
+        return await verbs.watch(self._core, namespace)
+
+    async def reset_alarm(self, namespace: str = "default") -> bool:
+        return await verbs.reset_alarm(self._core, namespace)
 
     async def invalidate(
         self,

@@ -17,12 +17,12 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnStoreError
+from mneme._rules.options import OnAlarm, OnStoreError
 from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
 
 C = TypeVar("C", bound="SemanticCache")
 
@@ -68,6 +68,14 @@ class SemanticCache:
             with what was true no longer ago than that and the time of one question.
         on_store_error: What `get`, `get_many`, `put` and `put_many` make of a store that fails: an exception ("raise"),
             or a miss and nothing stored ("miss"); then a store that cannot be reached yet is no reason not to open.
+        audit_rate: The share, from 0 to 1, of semantic hits in `get_or_compute` and memoized functions that is computed
+            again in the background, one at a time, and compared by *value_eq*. A wrong answer is rejected as by
+            `reject`, and the new one stored. With any, every computed miss says besides whether its nearest neighbour
+            has the same answer. See `watch`.
+        max_false_hit_rate: Raise the alarm when the audits show, with a chance of at most 5 % ever to be mistaken, that
+            more of the semantic hits of a namespace are wrong. Needs *audit_rate*.
+        on_alarm: "tighten": the alarm raises the namespace's threshold halfway to the highest, and near that leaves
+            exact answers alone, until `reset_alarm`. "report": the threshold stays.
         hot_bytes: Memory for exact entries that are served without touching the store; 0 for none.
         max_query_bytes: Longer queries raise `ValueError`.
         max_response_bytes: The same for encoded responses.
@@ -128,6 +136,9 @@ class SemanticCache:
         value_eq: Callable[[Any, Any], bool] | None = None,
         value_contrast: bool | ValueContrast = False,
         alias_threshold: float | None = None,
+        audit_rate: float = 0.0,
+        max_false_hit_rate: float | None = None,
+        on_alarm: OnAlarm = "tighten",
         clock: Clock | None = None,
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
@@ -159,6 +170,9 @@ class SemanticCache:
             value_eq=value_eq,
             value_contrast=value_contrast,
             alias_threshold=alias_threshold,
+            audit_rate=audit_rate,
+            max_false_hit_rate=max_false_hit_rate,
+            on_alarm=on_alarm,
             clock=clock,
             guards=guards,
         )
@@ -571,6 +585,26 @@ class SemanticCache:
         Raises: as `reject`.
         """
         return complete(verbs.confirm(self._core, hit_or_pair, namespace=namespace))
+
+    def watch(self, namespace: str = "default") -> Watch:
+        """What is known of how right the answers of a namespace are: audits, labels, feedback, and the alarm.
+
+        Processes that share a store add to the same figures.
+
+        Raises:
+            StoreBackendError: The store failed.
+        """
+        return complete(verbs.watch(self._core, namespace))
+
+    def reset_alarm(self, namespace: str = "default") -> bool:
+        """Go back to the threshold from before the alarm, and gather evidence anew; whether there was an alarm.
+
+        A certificate that the alarm made void stays void.
+
+        Raises:
+            StoreBackendError: The store failed.
+        """
+        return complete(verbs.reset_alarm(self._core, namespace))
 
     def invalidate(
         self,

@@ -47,6 +47,32 @@ class _Plan:
             return CacheInfo(hits=self._calls - self._computed, misses=self._computed)
 
 
+class _Run:
+    """What computes one call, and whether it was called for it; an `audit` in the background does not count."""
+
+    def __init__(self, audit: Callable[[str], Any]) -> None:
+        self.audit = audit
+        self.computed = False
+
+    def __call__(self, query: str) -> Any:
+        self.computed = True
+        return self.audit(query)
+
+
+class _AwaitedRun(_Run):
+    """One that does not block."""
+
+    def __init__(self, audit: Callable[[str], Any]) -> None:
+        async def awaited(query: str) -> Any:
+            return await audit(query)
+
+        super().__init__(awaited)
+
+    async def __call__(self, query: str) -> Any:
+        self.computed = True
+        return await self.audit(query)
+
+
 class _Base(Generic[P, R]):
     """A decorated function of either kind."""
 
@@ -92,15 +118,9 @@ class Memoized(_Base[P, R]):
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, bypass: bool) -> R:
         query, identity = self._request(args, kwargs)
-        computed = False
-
-        def compute(_query: str) -> Any:
-            nonlocal computed
-            computed = True
-            return self._run(args, kwargs)
-
-        value = self._plan.cache.get_or_compute(query, compute, bypass=bypass, **identity, **self._plan.options)
-        self._plan.count(computed=computed)
+        run = _Run(lambda _query: self._run(args, kwargs))
+        value = self._plan.cache.get_or_compute(query, run, bypass=bypass, **identity, **self._plan.options)
+        self._plan.count(computed=run.computed)
         return cast("R", value)
 
 
@@ -121,19 +141,10 @@ class AsyncMemoized(_Base[P, R]):
 
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, bypass: bool) -> R:
         query, identity = self._request(args, kwargs)
-        computed = False
-
-        def compute(_query: str) -> Any:
-            nonlocal computed
-            computed = True
-            return self._run(args, kwargs)
-
-        async def compute_awaited(query: str) -> Any:
-            return await compute(query)
-
-        chosen = compute_awaited if inspect.iscoroutinefunction(self.__wrapped__) else compute
-        value = await self._plan.cache.get_or_compute(query, chosen, bypass=bypass, **identity, **self._plan.options)
-        self._plan.count(computed=computed)
+        kind = _AwaitedRun if inspect.iscoroutinefunction(self.__wrapped__) else _Run
+        run = kind(lambda _query: self._run(args, kwargs))
+        value = await self._plan.cache.get_or_compute(query, run, bypass=bypass, **identity, **self._plan.options)
+        self._plan.count(computed=run.computed)
         return cast("R", value)
 
 

@@ -14,10 +14,12 @@ __all__ = [
     "Forgotten",
     "Health",
     "Hit",
+    "Labels",
     "Layer",
     "ReembedProgress",
     "ReembedReport",
     "Stats",
+    "Watch",
 ]
 
 Layer: TypeAlias = Literal["exact", "semantic"]
@@ -216,3 +218,43 @@ class ReembedReport:
     skipped: int
     """Entries left behind because they had expired."""
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What computed misses said of their nearest neighbours, for one hundredth of similarity."""
+
+    similarity: float
+    """The lower end of the class."""
+    same: int
+    """How often the neighbour had the same answer."""
+    different: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is known of how right the answers of one namespace are."""
+
+    namespace: str
+    audits: int
+    """Hits on the semantic layer that were computed again, since the beginning, the last alarm or the last reset."""
+    wrong: int
+    """Of these, how many had another answer."""
+    failed: int
+    """Besides: those whose computing raised, which say nothing."""
+    evidence: float
+    """Against the answers being right often enough; 0.0 without `max_false_hit_rate`."""
+    alarm_at: float
+    """The evidence at which the alarm is raised."""
+    max_false_hit_rate: float | None
+    alarms: int
+    """How many were ever raised."""
+    alarmed_at: float | None
+    """When the last one was, in seconds since the epoch; `None` if there was none, or it was reset."""
+    raised_to: float | None
+    """The threshold that requests get at least because of it; `None` if it was not raised."""
+    rejected: int
+    confirmed: int
+    """How often users said so; no evidence."""
+    labels: tuple[Labels, ...]
+    """By similarity, highest first: what lies below the threshold."""

@@ -39,6 +39,7 @@ from mneme import (
     Hit,
     Index,
     KeyRing,
+    Labels,
     MemoryStore,
     PostgresStore,
     RedisStore,
@@ -49,6 +50,7 @@ from mneme import (
     Stats,
     Store,
     ValueContrast,
+    Watch,
     as_embedder,
     half_life,
     to_async_embedder,
@@ -238,6 +240,9 @@ def blocking(cache: SemanticCache) -> None:
     value = cache.get_or_compute("q", len, single_flight="semantic", bypass=True)
     cache.get_or_compute("q", str.upper, single_flight="never")  # type: ignore[arg-type]
     deleted: bool = cache.delete("q") or cache.delete(nearest[0]) or cache.delete("q", namespace="n", scope="s")
+    watch: Watch = cache.watch() if cache.reset_alarm("n") else cache.watch("n")
+    known: list[Labels] = list(watch.labels)
+    assert known
     deleted = cache.reject(nearest[0]) or cache.reject(("q", "r"), namespace="n") or cache.confirm(("q", "r"))
     removed: int = cache.invalidate(tags=["t"], namespace="n", scope={"a": 1}, older_than="1d")
     forgotten: Forgotten = cache.forget(namespace="n", tags=["t"], scope="s", where={"user": (1, "1")}, timeout=5)

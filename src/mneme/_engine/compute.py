@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from mneme._engine import guarding, lookup, write
+from mneme._engine import audit, guarding, lookup, write
 from mneme._engine.core import Ask, Core, logger
 from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
@@ -152,7 +153,10 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
     found = await _look(core, order, flight)
     if found.hit is not None and found.record is not None:
         core.count_hit(found.hit, found.record)
-        return Got(found.hit.response, computed=False), Outcome(_offer(core, found.hit, found.record))
+        offer = _offer(core, found.hit, found.record)
+        if core.options.audit_rate and found.hit.layer == "semantic":
+            audit.hit(core, order, found.hit, found.record, partial(_store, core, order))
+        return Got(found.hit.response, computed=False), Outcome(offer)
     core.count_miss(order.ask.namespace, found.reason)
     try:
         with core.flights.leading(flight):
@@ -167,7 +171,10 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
         record = None
     else:
         record = await _store(core, order, value, took)
-    return Got(value, computed=True), Outcome(Offer(_copier(core, value), record=record))
+    copies = _copier(core, value)
+    if core.options.audit_rate:
+        audit.miss(core, order, copies, record)
+    return Got(value, computed=True), Outcome(Offer(copies, record=record))
 
 
 _NOT_TO_BE_STORED = {

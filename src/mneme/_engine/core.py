@@ -93,6 +93,7 @@ class Core:
         index_path: str | None = None,
         new_mark: Callable[[], str],
         following: Following,
+        draw: Callable[[], float],
     ) -> None:
         self.options = options
         self.threshold = similarity_threshold
@@ -111,6 +112,12 @@ class Core:
         self.flights = Flights(runtime)
         self.notes = Notes()
         """What the cache knows beside its entries; written by `notes.write`."""
+        self.draw = draw
+        """A number from 0 to below 1, by chance."""
+        self.background = runtime.background()
+        self.labels: dict[str, dict[int, tuple[int, int]]] = {}
+        """What misses said of their neighbours and is not written yet, by namespace."""
+        self.watching = runtime.lock()
         self.writer = runtime.lock()
         self.opener = runtime.lock()
         self.openings = 0
@@ -176,7 +183,8 @@ class Core:
         self.hot = HotLayer(0)
         self.usage = UsageLog(0.0)
         self.flights = Flights(self.runtime)
-        self.writer, self.opener = self.runtime.lock(), self.runtime.lock()
+        self.writer, self.opener, self.watching = self.runtime.lock(), self.runtime.lock(), self.runtime.lock()
+        self.background = self.runtime.background()
         return inherited
 
     def check_reached(self) -> None:
@@ -248,6 +256,8 @@ class Core:
         threshold = self.threshold
         if similarity_threshold is not None:
             threshold = self.check_threshold(similarity_threshold)
+        if self.notes.raised and namespace in self.notes.raised:
+            threshold = max(threshold, float(self.notes.raised[namespace]))
         vector = None if embedding is None else self.own_vectors([embedding])[0]
         key = key_of(partition, normalized)
         return Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from hashlib import sha256
-from itertools import islice
 
-from mneme._engine import notes, removal
+from mneme._engine import notes, removal, watch
 from mneme._engine.core import Ask, Core
 from mneme._rules.answers import are_equal
 from mneme._rules.arguments import check_namespace, check_text
@@ -54,6 +53,7 @@ async def reject(core: Core, hit_or_pair: Hit | tuple[str, str], namespace: str)
         namespace, name = _checked(core, hit_or_pair, namespace)
         done = await deny(core, namespace, name)
     if done:
+        await watch.tell(core, namespace, right=False)
         core.events.send("reject", namespace)
     return done
 
@@ -63,10 +63,11 @@ async def deny(core: Core, namespace: str, name: str) -> bool:
     denied = core.notes.denied
     if name in denied:
         return False
-    oldest = list(islice(list(denied), max(0, len(denied) + 1 - MAX_PAIRS)))
+    oldest = list(denied)[: max(0, len(denied) + 1 - MAX_PAIRS)]
     if oldest:
         logger.warning("more than %d pairs of queries were rejected; the oldest is let go", MAX_PAIRS)
-    await notes.write_many(core, DENIED, {name: json.dumps({"namespace": namespace})}, oldest)
+    await notes.write(core, DENIED, name, json.dumps({"namespace": namespace}))
+    await notes.remove(core, DENIED, oldest)
     return True
 
 
@@ -82,6 +83,7 @@ async def confirm(core: Core, hit_or_pair: Hit | tuple[str, str], namespace: str
         lifted = name in core.notes.denied
         if lifted:
             await notes.write(core, DENIED, name, None)
+    await watch.tell(core, namespace, right=True)
     core.events.send("confirm", namespace)
     return lifted
 
@@ -89,7 +91,7 @@ async def confirm(core: Core, hit_or_pair: Hit | tuple[str, str], namespace: str
 async def forget(core: Core, namespace: str) -> int:
     """Let go of every rejected pair of a namespace; how many there were."""
     names = [name for name, text in list(core.notes.denied.items()) if json.loads(text)["namespace"] == namespace]
-    await notes.write_many(core, DENIED, {}, names)
+    await notes.remove(core, DENIED, names)
     return len(names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from mneme._engine import choose, follow, removal, saved, sync, usage
+from mneme._engine import choose, follow, removal, saved, sync, usage, watch
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
@@ -122,6 +122,9 @@ async def close(core: Core) -> None:
 
 
 async def _close_once(core: Core) -> StoreBackendError | None:
+    await core.background.end()  # before the ports are closed, and holding nothing that it may wait for
+    if core.labels and not core.released:
+        await watch.flush(core)
     async with core.opener, core.writer:
         if core.released:
             return None

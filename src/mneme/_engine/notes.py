@@ -26,23 +26,33 @@ async def write(core: Core, kind: str, name: str, text: str | None) -> None:
         StoreBackendError: The store failed; memory is as it was, and asks the store before it is believed.
         ValueError: The text is too long.
     """
-    await write_many(core, kind, {name: text} if text is not None else {}, [name] if text is None else ())
+    if text is None:
+        await remove(core, kind, [name])
+    else:
+        await write_all(core, [(kind, name, text)])
 
 
-async def write_many(core: Core, kind: str, texts: dict[str, str], gone: Sequence[str] = ()) -> None:
-    """Keep these texts by name in one transaction; then remove those that are *gone*, in another.
+async def write_all(core: Core, given: Sequence[tuple[str, str, str]]) -> None:
+    """Keep texts, each of a kind and a name, in one transaction.
 
     Raises: as `write`.
     """
-    records = [note(kind, name, text) for name, text in texts.items()]
+    records = [note(kind, name, text) for kind, name, text in given]
     for record in records:
         if len(record.payload) > MAX_BYTES:
             raise ValueError(f"the note {name_of(record)} has {len(record.payload)} bytes, more than {MAX_BYTES}")
-    if records:
-        async with core.writer:
-            await core.runtime.finish(_write(core, records))
-    if gone:
-        await removal.remove(core, Selection(refs=[note_key(kind, name) for name in gone]))
+    async with core.writer:
+        await core.runtime.finish(_write(core, records))
+
+
+async def remove(core: Core, kind: str, names: Sequence[str]) -> None:
+    """Remove notes of one kind in one transaction; those that are not there are passed over.
+
+    Raises:
+        StoreBackendError: The store failed; memory is as it was, and asks the store before it is believed.
+    """
+    if names:
+        await removal.remove(core, Selection(refs=[note_key(kind, name) for name in names]))
 
 
 def name_of(record: Record) -> str:

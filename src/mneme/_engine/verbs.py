@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import compute, denial, explore, follow, lookup, maintain, removal, write
+from mneme._engine import compute, denial, explore, follow, lookup, maintain, removal, watch as watching, write
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
@@ -27,7 +27,7 @@ from mneme._rules.reserved import BEYOND
 from mneme._rules.selecting import selection_of
 from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
-from mneme.types import Entry, Explanation, Health, Hit, Stats
+from mneme.types import Entry, Explanation, Health, Hit, Stats, Watch
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
@@ -322,6 +322,16 @@ async def reject(core: Core, hit_or_pair: Hit | tuple[str, str], *, namespace: s
 async def confirm(core: Core, hit_or_pair: Hit | tuple[str, str], *, namespace: str) -> bool:
     await maintain.ready(core)
     return await denial.confirm(core, hit_or_pair, namespace)
+
+
+async def watch(core: Core, namespace: str) -> Watch:
+    await maintain.ready(core)
+    return await watching.report(core, check_namespace(namespace))
+
+
+async def reset_alarm(core: Core, namespace: str) -> bool:
+    await maintain.ready(core)
+    return await watching.reset(core, check_namespace(namespace))
 
 
 async def invalidate(

@@ -68,6 +68,15 @@ def check_unit(value: Any, what: str, most: float = 1.0) -> float:
     return float(value)
 
 
+def check_share(value: Any, what: str) -> float:
+    """A share, from 0 to 1, both included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number from 0 to 1, not {type(value).__name__}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{what} must be a share from 0 to 1, got {value!r}")
+    return float(value)
+
+
 def check_count(value: Any, what: str, least: int) -> int:
     """A whole number of at least *least*."""
     if isinstance(value, bool) or not isinstance(value, int):

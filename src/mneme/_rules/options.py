@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from mneme._rules.answers import ValueEq
-from mneme._rules.arguments import check_callable, check_choice, check_count, check_namespace, check_parts, check_unit
+from mneme._rules.arguments import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_namespace,
+    check_parts,
+    check_share,
+    check_unit,
+)
 from mneme._rules.confidence import ConfidenceFn
 from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL, seconds
@@ -19,6 +27,7 @@ from mneme.ports import Codec, Guard, VectorDType
 
 Validator = Callable[[Any], bool]
 OnStoreError: TypeAlias = Literal["raise", "miss"]
+OnAlarm: TypeAlias = Literal["tighten", "report"]
 _ERROR_MARKS = ("[ERROR]", "[LLM Error]")
 
 
@@ -43,6 +52,9 @@ class Options:
     value_contrast: ValueContrast | None = None
     alias_threshold: float | None = None
     guards: tuple[Guard, ...] = ()
+    audit_rate: float = 0.0
+    max_false_hit_rate: float | None = None
+    on_alarm: OnAlarm = "tighten"
 
     @property
     def capped(self) -> bool:
@@ -86,6 +98,9 @@ def make_options(
     value_contrast: bool | ValueContrast = False,
     alias_threshold: float | None = None,
     guards: Sequence[Guard] = (),
+    audit_rate: float = 0.0,
+    max_false_hit_rate: float | None = None,
+    on_alarm: OnAlarm = "tighten",
 ) -> Options:
     """Check every option; raises `TypeError` or `ValueError` for the first that does not hold."""
     check_callable(confidence_fn, "confidence_fn")
@@ -121,7 +136,22 @@ def make_options(
         value_contrast=_contrast(value_contrast),
         alias_threshold=None if alias_threshold is None else check_unit(alias_threshold, "alias_threshold"),
         guards=check_guards(guards),
+        audit_rate=check_share(audit_rate, "audit_rate"),
+        max_false_hit_rate=_limit(max_false_hit_rate, audit_rate),
+        on_alarm=check_choice(on_alarm, "on_alarm", get_args(OnAlarm)),
     )
+
+
+def _limit(rate: float | None, audit_rate: float) -> float | None:
+    """The false-hit rate above which the alarm is raised."""
+    if rate is None:
+        return None
+    check_share(rate, "max_false_hit_rate")
+    if rate in {0, 1}:
+        raise ValueError(f"max_false_hit_rate must be above 0 and below 1, got {rate!r}: no audit can tell of 0 or 1")
+    if not audit_rate:
+        raise ValueError("max_false_hit_rate has nothing to go by without audits; set audit_rate= too, such as 0.05")
+    return float(rate)
 
 
 def _contrast(value: bool | ValueContrast) -> ValueContrast | None:  # noqa: FBT001 -- public option

@@ -18,6 +18,18 @@ class Signal(Protocol):
     async def wait(self) -> None: ...
 
 
+class Background(Protocol):
+    """Runs flows that nobody waits for, a few at the most."""
+
+    def take(self, flow: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Run *flow*, which does not raise, when those before it are done; `False` if too many wait."""
+        ...
+
+    async def end(self) -> None:
+        """Take no more, let go of what waits, and end the one that runs."""
+        ...
+
+
 class Runtime(Protocol):
     """How flows wait, lock and call ports on one of the two faces."""
 
@@ -26,6 +38,10 @@ class Runtime(Protocol):
         ...
 
     def signal(self) -> Signal: ...
+
+    def background(self) -> Background:
+        """For flows that nobody waits for; starts nothing before the first of them."""
+        ...
 
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
         """Run *flow* to its end even if the caller is cancelled meanwhile; then the cancellation goes on."""

@@ -10,6 +10,8 @@ from mneme.ports import Record
 
 DENIED = "denied"
 """The kind of the notes that every search looks at."""
+RAISED = "raised"
+"""The kind of the notes that every request looks at: thresholds that an alarm raised, by namespace."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -21,9 +23,11 @@ class Notes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._texts: dict[str, dict[str, str]] = {DENIED: {}}
+        self._texts: dict[str, dict[str, str]] = {DENIED: {}, RAISED: {}}
         self.denied = self._texts[DENIED]
         """The rejected pairs by name; nothing is in it while nothing was ever rejected."""
+        self.raised = self._texts[RAISED]
+        """Raised thresholds by namespace; nothing is in it while there was no alarm."""
         self._by_id: dict[int, tuple[str, str]] = {}
 
     def get(self, kind: str, name: str) -> str | None:
@@ -56,6 +60,6 @@ class Notes:
     def replace(self, records: Iterable[Record]) -> None:
         """Hold these and no others."""
         with self._lock:
-            self._by_id, self._texts = {}, {DENIED: {}}
+            self._by_id, self._texts = {}, {DENIED: {}, RAISED: {}}
             self._keep(records)
-            self.denied = self._texts[DENIED]
+            self.denied, self.raised = self._texts[DENIED], self._texts[RAISED]

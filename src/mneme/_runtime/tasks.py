@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from mneme._runtime.awaitable import AwaitablePort, Run, is_async
+from mneme._runtime.background_tasks import TaskBackground
 from mneme._runtime.crossing import Lock, Signal
 from mneme.errors import CacheClosedError
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
@@ -33,6 +34,9 @@ class TaskRuntime:
 
     def signal(self) -> Signal:
         return Signal()
+
+    def background(self) -> TaskBackground:
+        return TaskBackground()
 
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(flow)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from mneme._rules.guards_kinds import is_awaited
 from mneme._runtime.awaitable import AwaitablePort, is_async
+from mneme._runtime.background import ThreadBackground
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
 
 T = TypeVar("T")
@@ -46,6 +47,9 @@ class ThreadRuntime:
 
     def signal(self) -> _Signal:
         return _Signal()
+
+    def background(self) -> ThreadBackground:
+        return ThreadBackground()
 
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
         return await flow
