@@ -61,6 +61,10 @@ REFUSED = {
         ("What should I do before surgery?", "What should I do after surgery?"),
         ("causes of anaemia", "symptoms of anaemia"),
         ("Who increases the rent?", "Who lowers the rent?"),
+        ("the menu for adults", "the menu for children"),
+        ("a holiday in france", "a holiday in spain"),
+        ("Put milk on the list", "Take milk off the list"),
+        ("Are you hiring drivers?", "Are you firing drivers?"),
     ],
     "names": [
         ("the population of Kenya", "the population of Ghana"),
@@ -69,6 +73,8 @@ REFUSED = {
         ("how to install postgres on Debian?", "how to install postgres on arch?"),
         ("Comment aller de la gare à Lyon", "Comment aller de la gare à Nantes"),
         ("Is eBay down for everyone?", "Is Etsy down for everyone?"),
+        ("the capital of Niger", "the capital of Nigeria"),
+        ("Send the parcel to Maria", "Send the parcel to Marie"),
     ],
     "literals": [
         ('What does "segmentation fault" mean?', 'What does "permission denied" mean?'),
@@ -121,6 +127,17 @@ PASSED = [
     ("what is https://www.example.org/", "what is example.org"),
     ("trains from Oslo to Bergen", "trains to Bergen from Oslo"),
     ("How do I export data from Excel?", "How do I export Excel data?"),
+    ("Is it safe to fly to Peru?", "Is flying to Peru safe?"),
+    ("When will my tyres need to be replaced?", "When is a good time to replace my tyres?"),
+    ("Do citizens of the U.S. need a visa?", "do us citizens need a visa?"),
+    ("the history of the Turkish language", "the history of the language of Turkey"),
+    ("can I go there safely or is it dangerous", "is it safe to go there"),
+    ("my card was declined and I don't know why", "why was my card declined"),
+    ("I can't find my invoice, where is it?", "Where is my invoice?"),
+    ("5 tips for better sleep", "tips for better sleep"),
+    ("a phone below 30k rupees", "a phone below INR 30,000"),
+    ("Convert 50 dollars to pounds", "How many GBP are 50 USD?"),
+    ("home insurance of the house", "insurance of my home"),
     ("How do I get to the airport?", "What is the way to the airport?"),
     ("When will the shop open?", "What time does the shop open?"),
     ("How long will it take?", "How soon will it be done?"),
@@ -224,5 +241,16 @@ def test_no_text_makes_a_guard_fail(one, other):
     assert all(reason is None or reason for reason in reasons(one, other).values())
 
 
-def test_a_very_long_number_is_read():
-    assert guards.NUMBERS.check("9" * 30_000, "9" * 30_000 + "1")
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("9", "a", "a.", "1,111,", "1.", "aB", "a_", "a@", "/a", '"', "--", "a(", "£ ", "12 ", "\u2019s "),
+        *("million ", "seven ", "isn't it? ", "turn ", "how many ", "from a to b ", "leave a for b ", "the Aa "),
+    ],
+)
+def test_a_text_of_the_greatest_length_is_read(piece):
+    """None of the patterns may take a time that grows faster than the text: this would not end."""
+    text = piece * (32_768 // len(piece))
+    assert set(reasons(text, text).values()) == {None}
+    reasons(text, text[::-1])
+    assert guards.NUMBERS.check(f"{text} 17", text.replace("1", "").replace("seven", ""))

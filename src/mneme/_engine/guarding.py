@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from mneme._engine.core import Core, logger
 from mneme._rules.guards_kinds import TextGuard
 from mneme._rules.guards_reading import Reading
-from mneme.ports import Guard
 
 
 class Refusal(NamedTuple):
@@ -31,25 +29,27 @@ async def refusal(
     """
     first, second = Reading.of(asked), Reading.of(stored)
     for guard in core.options.guards:
-        if type(guard) is TextGuard:  # the ready-made: nothing to wait for, and nothing that could go wrong
-            reason = guard.differs(first, second)
-        elif similarity >= getattr(guard, "below", 2.0) or (not slow and getattr(guard, "slow", False)):
+        if similarity >= getattr(guard, "below", _ANY) or (not slow and getattr(guard, "slow", False)):
             continue
-        else:
-            ask = partial(guard.check, asked, stored, similarity=similarity, response=response)
-            reason = await _asked(core, guard, ask)
+        try:
+            if type(guard) is TextGuard:  # ready-made: it waits for nothing
+                reason = guard.differs(first, second)
+            else:
+                ask = partial(guard.check, asked, stored, similarity=similarity, response=response)
+                reason = _checked(await core.runtime.consult(ask, slow=bool(getattr(guard, "slow", False))))
+        except Exception as error:  # noqa: BLE001 -- a caller's guard may raise anything, and then it has not said yes
+            logger.warning("the guard %r failed, which counts as a refusal", guard.name, exc_info=True)
+            reason = f"it failed: {error!r}"
         if reason is not None:
             return Refusal(guard.name, reason)
     return None
 
 
-async def _asked(core: Core, guard: Guard, ask: Callable[[], Any]) -> str | None:
-    try:
-        reason = await core.runtime.consult(ask, slow=bool(getattr(guard, "slow", False)))
-    except Exception as error:  # noqa: BLE001 -- a caller's guard may raise anything, and then it has not said yes
-        logger.warning("the guard %r failed, which counts as a refusal", guard.name, exc_info=True)
-        return f"it failed: {error!r}"
+_ANY = 2.0
+"""More than any similarity."""
+
+
+def _checked(reason: object) -> str | None:
     if reason is None or isinstance(reason, str):
         return reason
-    logger.warning("the guard %r failed: it must return a reason or None, not %r", guard.name, reason)
-    return f"it failed: it returned {reason!r}"
+    raise TypeError(f"a guard must return a reason or None, not {reason!r}")

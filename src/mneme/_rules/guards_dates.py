@@ -49,12 +49,17 @@ _NAMES = {
     }.items()
     for spelling in spellings.split()
 }
+_NAMES |= {f"{spelling}s": name for spelling, name in _NAMES.items() if len(spelling) > 3}
 # Names of months that are other words too: months after one of these words, or beside a number.
 _AMBIGUOUS = frozenset({"may", "march"})
-_BEFORE_MONTH = words("in of until till by from since during before after last next this early late mid")
+_MONTH = (
+    r"\b(?:in|of|until|till|by|from|since|during|before|after|last|next|this|early|late|mid) NAME\b"
+    r"|\d\D{0,3}\bNAME\b|\bNAME\b\D{0,2}\d"
+)
 # The answer is often the same for the time that a question is asked at anyway.
 _NOW = frozenset({"today", "tonight"})
 _LOOSE = words("morning afternoon evening spring summer autumn winter christmas easter")
+_WHICH = words("last next previous coming past")
 _SPAN = re.compile(
     r"\b(last|next|previous|coming|past)\s(week|weekend|month|quarter|year|summer|winter|spring|autumn|night)s?\b"
 )
@@ -68,20 +73,12 @@ def dates(text: Reading) -> frozenset[str]:
 
 
 def _dates(text: Reading) -> Iterator[str]:
-    words = text.words
-    for position, word in enumerate(words):
-        lower = word.lower
-        name = _NAMES.get(lower) or _NAMES.get(lower.removesuffix("s") if len(lower) > 4 else lower)
-        if name is None:
-            continue
-        if lower in _AMBIGUOUS:
-            before = words[position - 1].lower if position else ""
-            beside = text[max(0, word.start - 5) : word.start + len(lower) + 4]
-            if before not in _BEFORE_MONTH and not re.search(r"\d", beside):
-                continue
-        yield name
-    for which, span in _SPAN.findall(text.casefold()):
-        yield f"{_SPAN_NAMES.get(which, which)} {span}"
+    for word in text.vocabulary & _NAMES.keys():
+        if word not in _AMBIGUOUS or re.search(_MONTH.replace("NAME", word), text.folded):
+            yield _NAMES[word]
+    if not text.vocabulary.isdisjoint(_WHICH):
+        for which, span in _SPAN.findall(text.folded):
+            yield f"{_SPAN_NAMES.get(which, which)} {span}"
 
 
 def dates_differ(asked: Reading, stored: Reading) -> str | None:

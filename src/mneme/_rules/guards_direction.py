@@ -12,6 +12,7 @@ __all__ = ["Ends", "direction_differs", "ends"]
 
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[.?!;:,]")
 _TARGET = frozenset({"to", "into", "onto", "towards", "toward"})
+_SURE_TARGET = _TARGET - {"to"}
 # Words with which neither end can go on.
 _STOP = words(
     "from to into onto towards toward via on at by in with without using when if and or but how what which who why "
@@ -23,6 +24,11 @@ _EMPTY = words(
     "straight directly each other another"
 )
 _EXCHANGES = {"leav": "for", "swap": "for", "exchang": "for", "trad": "for", "replac": "with", "substitut": "with"}
+# Stems of words with which a "to" without a "from" has two ends: "convert feet to metres". Else it may begin a verb.
+_TRANSFERS = words(
+    "convert conversion translat translation migrat migration mov transfer switch chang upgrad port export cast "
+    "exchang send pay compar forward redirect map"
+)
 _REACH = 4
 
 
@@ -59,8 +65,18 @@ def ends(text: Reading) -> Ends:
             targets.append(_after(tokens, tokens.index(word, position)))
     first = frozenset([found[0] for found in sources if found]), frozenset([found[0] for found in targets if found])
     if targets and not sources:
-        sources = [_before(tokens, next(position for position, token in enumerate(tokens) if token in _TARGET))]
+        sources = _implied(text, tokens)
     return Ends(frozenset(chain(*sources)), frozenset(chain(*targets)), *first)
+
+
+def _implied(text: Reading, tokens: list[str]) -> list[list[str]]:
+    """What stands before the first "into", or before a "to" that is no infinitive's, in place of a "from"."""
+    transfers = not text.stems.isdisjoint(_TRANSFERS)
+    for position, token in enumerate(tokens):
+        if token in (_TARGET if transfers else _SURE_TARGET):
+            found = _before(tokens, position)
+            return [found] if found else []
+    return []
 
 
 def _after(tokens: list[str], position: int) -> list[str]:

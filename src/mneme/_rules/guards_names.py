@@ -4,40 +4,67 @@ from __future__ import annotations
 
 import re
 
-from mneme._rules.guards_reading import Reading, Word, remembered, told, words
+from mneme._rules.guards_reading import Reading, remembered, told, words
 
 __all__ = ["literals", "literals_differ", "names", "names_differ"]
 
 _QUOTED = re.compile(r"\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»|`([^`\n]{1,200})`")
 _CODE = re.compile(
     r"(?:https?://|www\.)\S+"
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an address of mail
+    r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an address of mail
     r"|(?<![\w/])[@#][^\W\d][\w-]*"  # a handle, a hashtag
     r"|(?<![\w-])--?[a-z][\w-]*"  # an option of a command
     r"|\b[^\W_]+(?:_[^\W_]+)+\b|\b__\w+__\b"  # snake_case
     r"|\b[a-z]+(?:[A-Z][a-z0-9]+)+\b"  # camelCase
     r"|(?<!\w)(?:~|\.{0,2})?(?:/[\w.-]+){2,}/?"  # a path
     r"|\b[A-Za-z]:\\\S+"
-    r"|\b\w+(?:\.\w+)*\.(?:py|js|ts|json|csv|txt|md|ya?ml|toml|html?|css|sql|exe|pdf|docx?|xlsx?|zip|com|org|net|io)\b"
+    r"|(?<![\w.])\w+(?:\.\w+)*\.(?:py|js|ts|json|csv|txt|md|ya?ml|toml|html?|css|sql|exe|pdf|docx?|xlsx?|zip|com|org|net|io)\b"
     r"|\b[A-Za-z](?:\+\+|\#)|(?<!\w)\.[Nn][Ee][Tt]\b"  # C++, C#, .NET
     r"|\b\w+\(\)",
 )
+# What every literal has somewhere: looked for first, because most questions have none.
+_SUSPECT = re.compile(r"[_@#/\\`\"“«(+]|[a-z][A-Z]|\.\w|(?<!\w)-|\bwww\.")
 # What is written with a capital and names nothing that an answer depends on, or is read by another guard.
 _NO_NAMES = words(
     "i i'm i'd i'll i've ok okay hi hello hey thanks thank please pls cheers mr mrs ms dr tv pc sim atm pin id faq "
     "january february march april may june july august september october november december jan feb mar apr jun jul aug "
     "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri "
-    "sat sun am pm asap fyi btw eta wi fi wifi internet web christmas easter"
+    "sat sun am pm asap fyi btw eta wi fi wifi internet web christmas easter usd eur gbp jpy inr"
 )
-_SAME = (
-    frozenset({"uk", "u.k", "britain", "united kingdom", "great britain"}),
-    frozenset({"us", "usa", "u.s", "america", "united states", "states"}),
-    frozenset({"js", "javascript"}),
-    frozenset({"ts", "typescript"}),
-    frozenset({"postgres", "postgresql"}),
-    frozenset({"mac", "macos", "osx"}),
-    frozenset({"gb", "british"}),
+# Names that are the same, or as good as: a country and its people, short and long forms.
+_SAME = tuple(
+    words(group)
+    for group in (
+        "uk gb britain british english england",
+        "us usa america american states",
+        "scotland scottish scots",
+        "wales welsh",
+        "ireland irish",
+        "france french",
+        "germany german",
+        "spain spanish",
+        "italy italian",
+        "poland polish",
+        "turkey turkish turks",
+        "holland netherlands dutch",
+        "greece greek",
+        "china chinese",
+        "sweden swedish",
+        "denmark danish",
+        "finland finnish",
+        "switzerland swiss",
+        "st saint",
+        "js javascript",
+        "ts typescript",
+        "postgres postgresql",
+        "mac macos osx",
+    )
 )
+_UNITED = words("the united great kingdom of")
+_ENDINGS = words("s es n ns an ans ian ians ese ish i is er ers ic")
+"""What makes a people of a country, or many of one."""
+_MANY = 16
+"""So many names are not compared letter by letter."""
 _FUNCTION = words(
     "the a an my your our their his her its this that these those some any i you he she it we they me us as in on at "
     "of for to and or is are was were do does did can will so"
@@ -50,6 +77,8 @@ _GERMAN = words("der die das und ist ich wie ein eine nicht mein meine zu auf f�
 @remembered
 def literals(text: Reading) -> frozenset[str]:
     """What is quoted, or can only be code, a path or an address; case folded."""
+    if not _SUSPECT.search(text):
+        return frozenset()
     found = {next(part for part in match if part).strip() for match in _QUOTED.findall(text)}
     for match in _CODE.findall(text):
         plain = match.rstrip(".,;:!?)").removesuffix("/")
@@ -68,14 +97,13 @@ def literals_differ(asked: Reading, stored: Reading) -> str | None:
 def _missing(ones: frozenset[str], text: Reading) -> set[str]:
     if not ones:
         return set()
-    plain = text.casefold()
-    return {one for one in ones if one not in plain and not _mostly(one, text)}
+    return {one for one in ones if one not in text.folded and not _mostly(one, text)}
 
 
 def _mostly(quoted: str, text: Reading) -> bool:
     """Whether *text* has most of the words of something quoted, which then is only quoted in another way."""
-    words = [word.lower for word in Reading(quoted).words]
-    return len(words) > 1 and sum(word in text.vocabulary for word in words) * 3 > len(words) * 2
+    inside = Reading.of(quoted).lowers
+    return len(inside) > 1 and sum(word in text.vocabulary for word in inside) * 3 > len(inside) * 2
 
 
 @remembered
@@ -85,21 +113,33 @@ def names(text: Reading) -> tuple[str, ...]:
     The first word of a sentence is none. In German, and in a text that has hardly a word without a capital, capitals
     say nothing.
     """
-    inner = [word for word in text.words if not word.first]
-    lower = sum(word.text[0].islower() for word in inner)
-    if len(inner) * _LEAST_LOWER > lower or (not text.english and text.vocabulary & _GERMAN):
+    plain = str.__str__(text)
+    if plain[1:] == plain[1:].lower() or (not text.english and text.vocabulary & _GERMAN):
         return ()
-    found = [word for word in text.words if _is_name(word)]
-    return tuple([word.lower.removesuffix("'") for word in found])
+    found, first, inner, lower = [], True, 0, 0
+    for token in _TOKEN.findall(plain):
+        if token in _SENTENCE_ENDS:
+            first = True
+            continue
+        if not first:
+            inner += 1
+            lower += token[0].islower()
+        if _is_name(token, first=first):
+            found.append(token.casefold().replace("\u2019", "'").removesuffix("'s"))
+        first = False
+    if inner * _LEAST_LOWER > lower:
+        return ()
+    return tuple([name for name in found if name not in _NO_NAMES and name not in _FUNCTION])
 
 
-def _is_name(word: Word) -> bool:
-    text = word.text
-    if word.lower in _NO_NAMES or word.lower in _FUNCTION:
-        return False
-    if word.first:
-        return len(text) > 1 and text[1:] != text[1:].lower() and not text.isupper()
-    return text != word.lower and text[0] != "'"
+_SENTENCE_ENDS = '.?!:;•"“”('
+_TOKEN = re.compile(rf"(?<![^\W_])[^\W\d_]+(?:['\u2019][^\W\d_]+)*|[{re.escape(_SENTENCE_ENDS)}]")
+
+
+def _is_name(word: str, *, first: bool) -> bool:
+    if first:
+        return word[1:] != word[1:].lower() and not word.isupper()
+    return word[0].isupper() or word[1:] != word[1:].lower()
 
 
 def names_differ(asked: Reading, stored: Reading) -> str | None:
@@ -146,8 +186,10 @@ def _replaced(asked: Reading, stored: Reading) -> tuple[tuple[str, ...], tuple[s
 def _same(mine: set[str], theirs: set[str], asked: Reading, stored: Reading) -> bool:
     """Whether one is another spelling of the other, an abbreviation, or spelt almost the same."""
     for group in _SAME:
-        if mine <= group | {"the"} and theirs <= group | {"the"}:
+        if mine <= group | _UNITED and theirs <= group | _UNITED and mine & group and theirs & group:
             return True
+    if len(mine) + len(theirs) > _MANY:
+        return False
     for one in mine:
         for other in theirs:
             if _initials(one, stored) or _initials(other, asked) or _alike(one, other):
@@ -164,18 +206,23 @@ def _initials(name: str, text: Reading) -> bool:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names are one with a slip of the pen, or one begins with the other."""
+    """Whether two names are one with a slip of the pen, or one is made of the other by an ending."""
     short, long = sorted((one, other), key=len)
-    if len(short) > 3 and long.startswith(short):
+    if len(short) > 3 and long.startswith(short) and long[len(short) :] in _ENDINGS:
         return True
-    if len(short) < 5 or len(long) - len(short) > 1:
+    same_length = len(short) == len(long)
+    if len(short) < (_LONG if same_length else _LONG - 2) or len(long) - len(short) > 1 or short[0] != long[0]:
         return False
     start = 0
     while start < len(short) and short[start] == long[start]:
         start += 1
     rest_short, rest_long = short[start:], long[start:]
-    if len(short) == len(long):  # one letter differs, or two have changed places
+    if same_length:  # one letter differs, or two have changed places
         return rest_short[1:] == rest_long[1:] or (
             rest_short[:2] == rest_long[1::-1] and rest_short[2:] == rest_long[2:]
         )
     return rest_short == rest_long[1:]
+
+
+_LONG = 7
+"""Shorter names in which a letter is another are two names: Maria and Marie."""

@@ -44,12 +44,17 @@ _INNER = {"one": 1, "first": 1, "second": 2}
 _DIGIT = re.compile(r"\d")
 _WORDS = frozenset({*_SMALL, *_TENS, *_SCALES})
 _ALL_WORDS = "|".join((*_SMALL, *_TENS, *_SCALES))
-_NUMBER = re.compile(
-    r"(?:(?P<sign>[£$€¥₹])\s?)?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:[.:]\d+)*)"
+_DIGITS = (
+    r"(?:(?P<sign>[£$€¥₹])\s?)?(?P<digits>\d{1,3}(?:,\d{3}){1,6}(?:\.\d+)?(?!\d)|\d+(?:[.:]\d+)*)"
     r"(?:(?P<ordinal>st|nd|rd|th)\b|[\s-]?(?P<tail>%|°?[^\W\d_]+(?:\.m\.)?))?"
-    rf"|\b(?P<words>(?:{_ALL_WORDS})(?:[\s-](?:{_ALL_WORDS}|{'|'.join(_INNER)}))*)\b(?:[\s-](?P<next>%|[^\W\d_]+(?:\.m\.)?))?",
-    re.IGNORECASE,
 )
+_SPELT = (
+    rf"\b(?P<words>(?:{_ALL_WORDS})(?:[\s-](?:{_ALL_WORDS}|{'|'.join(_INNER)}))*)\b"
+    r"(?:[\s-](?P<next>%|[^\W\d_]+(?:\.m\.)?))?"
+)
+_NUMBER = re.compile(f"{_DIGITS}|{_SPELT}", re.IGNORECASE)
+_NUMERAL = re.compile(f"{_DIGITS}(?P<words>(?!))?(?P<next>(?!))?", re.IGNORECASE)
+"""The same without words: a text that has none is searched in a tenth of the time."""
 
 _UNITS = {
     spelling: unit
@@ -97,6 +102,8 @@ _UNITS = {
     }.items()
     for spelling in spellings.split()
 }
+_HIGHEST = 10**15
+"""No run of number words says more than a thousand times this."""
 _FACTORS = {"k": 1000, "bn": 10**9, **_SCALES}
 _HALVES = {"am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm"}
 _CODE_BEFORE = re.compile(r"\b(gbp|usd|eur|jpy|inr)\s*$", re.IGNORECASE)
@@ -125,18 +132,17 @@ def quantities(text: Reading) -> tuple[Quantity, ...]:
 
 
 def _quantities(text: Reading) -> Iterator[Quantity]:
-    if not _DIGIT.search(text) and text.vocabulary.isdisjoint(_WORDS):
+    spelt = text.english and not text.vocabulary.isdisjoint(_WORDS)
+    if not spelt and not _DIGIT.search(text):
         return
     plain = str.__str__(text)
-    for match in _NUMBER.finditer(plain):
+    for match in (_NUMBER if spelt else _NUMERAL).finditer(plain):
         before = plain[max(0, match.start() - 24) : match.start()]
         found = _BOUND_BEFORE.search(before)
         bound = None if found is None else "over" if found[1] else "under"
         tail = (match["tail"] or match["next"] or "").lower()
         unit = _UNITS.get(match["sign"] or "") or _UNITS.get(tail)
         if match["words"]:
-            if not text.english:
-                continue
             values = re.split(r"[\s-]", match["words"].lower())
             ones = [Quantity(str(value), unit, _half(tail, text), bound) for value in _values(values)]
         else:
@@ -177,6 +183,9 @@ def _values(words: list[str]) -> Iterator[int]:
     """The numbers that a run of number words says: "two hundred" is one, "two seven" are two."""
     total, last = None, 0
     for word in words:
+        if total is not None and total > _HIGHEST:
+            yield total
+            total, last = None, 0
         if word in _SCALES:
             total = (1 if total is None else total) * _SCALES[word]
             last = _SCALES[word]
@@ -210,13 +219,21 @@ def numbers_differ(asked: Reading, stored: Reading) -> str | None:
         more, fewer = mine - theirs, theirs - mine
         if (more and fewer) or _counts(more, ones) or _counts(fewer, others):
             return f"numbers differ: {told(more, fewer)}"
-    for value in mine & theirs:
-        for aspect in ("unit", "half", "bound"):
-            here = {getattr(one, aspect) for one in ones if one.value == value} - {None}
-            there = {getattr(other, aspect) for other in others if other.value == value} - {None}
-            if here and there and not here & there:
-                return f"{value} is of something else: {told(here, there)}"
+    bound, other_bound = _bound_to(ones), _bound_to(others)
+    for of in bound.keys() & other_bound.keys():
+        if bound[of].isdisjoint(other_bound[of]):
+            return f"{of[0]} is of something else: {told(bound[of], other_bound[of])}"
     return None
+
+
+def _bound_to(ones: tuple[Quantity, ...]) -> dict[tuple[str, str], set[str]]:
+    """For each value, and each kind of thing that may be bound to it, what is."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in ones:
+        for kind, what in (("unit", one.unit), ("half", one.half), ("bound", one.bound)):
+            if what is not None:
+                found.setdefault((one.value, kind), set()).add(what)
+    return found
 
 
 def _counts(values: set[str], among: tuple[Quantity, ...]) -> bool:

@@ -52,7 +52,7 @@ lender | borrower
 sender | recipient receiver
 teacher | student
 doctor | patient
-benefit advantage pro upside | drawback disadvantage con downside
+benefit advantage pro upside | drawback disadvantage con downside risk
 cause | effect | symptom | treatment cure remedy
 strength | weakness
 asset | liability
@@ -158,6 +158,68 @@ phase in | phase out
 fade in | fade out
 move in | move out
 go up | go down
+borrow | return | renew
+rise | fall
+grow | shrink
+undo | redo
+clean | dirty
+ahead | behind
+upstairs | downstairs
+buy | sell | rent
+billing invoice | delivery shipping
+pick | drop
+building | content
+home house | car motor vehicle | travel holiday | pet | life | health medical | dental
+undergraduate | postgraduate master
+primary | secondary
+single | joint
+single | return round
+single | married
+current checking | savings
+cabin | hold
+economy | business
+visitor guest tourist | resident
+new | existing
+student | pensioner senior | apprentice
+employee | freelancer contractor
+tenant renter | homeowner
+standard | express
+free | pro premium | basic | enterprise
+personal | shared
+staging | production
+development | production
+read | write
+frontend | backend
+client | server
+request | response
+local | remote
+kitchen | bathroom | bedroom
+fridge | freezer | oven | dishwasher
+pool | gym | spa | sauna | bar
+laptop | phone | tablet
+noon midday | midnight
+sunrise | sunset
+celsius | fahrenheit | kelvin
+kilometre kilometer km | mile
+kilogram kg kilo | lb | stone
+visa | mastercard | amex | paypal
+netflix | spotify | youtube
+gmail | outlook | yahoo | hotmail
+facebook | instagram | twitter | tiktok | snapchat | whatsapp | telegram | linkedin | reddit
+chrome | firefox | safari
+mysql | postgres postgresql | sqlite | mongodb | redis | oracle
+react | vue | angular | svelte
+aws | azure | gcp
+npm | yarn | pnpm | pip | conda | cargo
+excel | powerpoint
+english | french | german | spanish | italian | portuguese | dutch | chinese mandarin | japanese | korean | arabic | \
+hindi | russian | latin | thai | indian | mexican | greek
+england | scotland | wales | ireland | france | germany | spain | italy | portugal | netherlands holland | belgium | \
+switzerland | austria | poland | sweden | norway | denmark | finland | greece | turkey | russia | ukraine | \
+usa america | canada | mexico | brazil | argentina | china | japan | korea | india | pakistan | australia | egypt | \
+kenya | nigeria
+london | paris | berlin | madrid | rome | dublin | amsterdam | vienna | moscow | tokyo | beijing | delhi | mumbai | \
+sydney | toronto | boston | chicago | houston | dallas | denver | seattle | atlanta | miami
 """
 
 

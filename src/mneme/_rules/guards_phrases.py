@@ -6,9 +6,11 @@ from mneme._rules.guards_reading import Reading, remembered, stem, words
 
 __all__ = ["phrases"]
 
-_SWITCHES = words("turn switch power put toggle flip take")
-_DOORS = words("log sign check opt clock lock zoom phase fade move plug")
-_WAYS = words("turn go move scale size scroll thumb volume ramp speed push pull roll")
+# Stems of verbs.
+_SWITCHES = words("turn switch power put toggl flip take")
+_DOORS = words("log sign check opt clock lock zoom phas fade move plug")
+_WAYS = words("turn go move scal size scroll thumb ramp speed push pull roll")
+_PARTICLES = frozenset({"on", "off", "in", "out", "up", "down"})
 _REACH = 5
 """So many words may stand between a verb and its particle."""
 
@@ -16,6 +18,8 @@ _REACH = 5
 @remembered
 def phrases(text: Reading) -> frozenset[str]:
     """Such as "switch off", one spelling for verbs that mean the same."""
+    if text.vocabulary.isdisjoint(_PARTICLES):
+        return frozenset()
     found = set()
     words = text.lowers
     for position, word in enumerate(words):

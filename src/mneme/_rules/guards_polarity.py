@@ -17,9 +17,11 @@ _CUES = words(
 )
 # Where a cue denies nothing, or is only there for politeness.
 _IDLE = re.compile(
-    r"\b(?:or|if|whether or|why|is it) not\b|\bnot (?:only|just|sure|to mention)\b"
-    r"|\bno (?:matter|doubt|problem|worries|idea|\d)|\bno\.|-(?:not|no)-|/\w+n't\b|\b\w+n't (?:it|they|he|she|we|you)\?"
-    r"|\b(?:\w+n't|not|cannot) (?:know|understand|remember|mind|forget|wait)\b"
+    r"\b(?:or|if|whether or|why|is it) not\b|\bor no\b|\bnot (?:only|just|sure|to mention)\b"
+    r"|\bno (?:matter|doubt|problem|worries|idea|clue|\d)|\bno\.|\b(?:not|no)-|/\w+n't\b"
+    r"|\b\w+n't (?:it|they|he|she|we|you)\?|\bif \w+ \w+n't$"
+    r"|\b(?:\w+n't|dont|didnt|doesnt|cant|not|cannot|unable to) (?:know|understand|remember|recall|mind|forget|wait)\b"
+    r"|\bi (?:can't|cant|cannot|could not|couldn't|am unable to) (?:find|figure|tell|see|decide)\b"
 )
 
 
@@ -28,10 +30,10 @@ def negations(text: Reading) -> tuple[str, ...]:
     """The words of *text* that deny something. English only."""
     if not text.english:
         return ()
+    if text.vocabulary.isdisjoint(_CUES) and "n't" not in text.folded:
+        return ()
     found = [word for word in text.lowers if word in _CUES or word.endswith("n't")]
-    if found:
-        found = found[len(_IDLE.findall(text.casefold().replace("\u2019", "'"))) :]
-    return tuple(found)
+    return tuple(found[len(_IDLE.findall(text.folded)) :])
 
 
 def negations_differ(asked: Reading, stored: Reading) -> str | None:

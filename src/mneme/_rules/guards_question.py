@@ -14,7 +14,7 @@ _ASKS = (
     r"|to|not|on|in|exactly|else)\b)"
 )
 _QUESTION = re.compile(
-    r"\b(?:(?P<span>how many (?:more )?(?:minute|hour|day|week|month|year)s)"
+    r"\b(?:(?P<span>how many (?:more )?(?:minute|hour|day|week|month|year|time)s)"
     r"|(?P<time>how (?:long|soon|quickly|fast|much (?:longer|time))|(?:what|which) (?:time|date|day|year|month)"
     rf"|what's the (?:date|time)|when{_ASKS})"
     r"|(?P<amount>how (?:much|many))|(?P<frequency>how often)"
@@ -30,13 +30,12 @@ def asked_for(text: Reading) -> str | None:
     """What the first question word of *text* asks for; `None` for what can be anything. English only."""
     if not text.english:
         return None
-    plain = text.casefold().replace("\u2019", "'")
-    match = _QUESTION.search(plain)
-    if match is None or _MORE.search(plain):
+    match = _QUESTION.search(text.folded)
+    if match is None or match.lastgroup == "other" or _MORE.search(text.folded):
         return None
     # A span of time may be an amount as well: "how many days of leave".
     kind = match.lastgroup
-    return None if kind in ("other", "span") else kind
+    return None if kind == "span" else kind
 
 
 def asked_for_differs(asked: Reading, stored: Reading) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cached_property, lru_cache, wraps
-from typing import NamedTuple, TypeVar, cast
+from functools import lru_cache, wraps
+from typing import TypeVar, cast
 
-__all__ = ["Reading", "Word", "remembered", "stem", "told", "words"]
+__all__ = ["Reading", "remembered", "stem", "told", "words"]
 
 T = TypeVar("T")
 
@@ -17,8 +17,8 @@ def words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
-_SENTENCE_END = re.compile(r"[.?!:;\n•\"“”(]")
+_DOTTED = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)|(?<=\.[^\W\d_])\.")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 # Words that are frequent in one language and rare in the others. Which of them a text has says whether the rules of
 # English grammar mean anything for it: "no" is "in the" in Portuguese, and German writes every noun with a capital.
@@ -35,64 +35,40 @@ _FOREIGN = words(
 )
 
 
-class Word(NamedTuple):
-    """One word of a text."""
-
-    text: str
-    """As it is written, without a possessive *'s*."""
-    lower: str
-    start: int
-    first: bool
-    """Whether it begins a sentence, so that its capital says nothing."""
-
-
 class Reading(str):  # noqa: SLOT000 -- what is remembered needs a dictionary
-    """A text that remembers what was read in it: several guards look at the same words."""
+    """A text that knows its words, and remembers what else was read in it: several guards look at the same."""
+
+    folded: str
+    """The text, case folded, with plain apostrophes."""
+    lowers: tuple[str, ...]
+    """The words in order, case folded, without a possessive *'s*; numbers and signs are none."""
+    vocabulary: frozenset[str]
+    """The different words."""
+    stems: frozenset[str]
+    """The different words without their endings."""
+    english: bool
+    """Whether the text may be English. A text without any word of grammar passes for it."""
+
+    def __new__(cls, text: str) -> Reading:
+        """White space says nothing, nor do the full stops of "U.S." or "a.m."."""
+        text = " ".join(text.split())
+        new = super().__new__(cls, _DOTTED.sub("", text) if "." in text else text)
+        new.folded = new.casefold().replace("\u2019", "'")
+        new.lowers = tuple([word.removesuffix("'s") for word in _WORD.findall(new.folded)])
+        new.vocabulary = vocabulary = frozenset(new.lowers)
+        new.stems = frozenset([stem(word) for word in vocabulary])
+        foreign = len(vocabulary & _FOREIGN)
+        new.english = not foreign or foreign < len(vocabulary & _ENGLISH)
+        return new
 
     @classmethod
     def of(cls, text: str) -> Reading:
-        """*text* itself if it is a reading; white space says nothing."""
-        return text if isinstance(text, Reading) else cls(" ".join(text.split()))
-
-    @cached_property
-    def words(self) -> tuple[Word, ...]:
-        """The words in order; numbers and signs are none."""
-        found: list[Word] = []
-        end = 0
-        for match in _WORD.finditer(self):
-            text = match[0].replace("\u2019", "'")
-            if text[-2:] in ("'s", "'S") and len(text) > 2:
-                text = text[:-2]
-            between = self[end : match.start()]
-            first = not found or _SENTENCE_END.search(between) is not None
-            found.append(Word(text, text.casefold(), match.start(), first))
-            end = match.end()
-        return tuple(found)
-
-    @cached_property
-    def lowers(self) -> tuple[str, ...]:
-        """The words, case folded."""
-        return tuple([word.lower for word in self.words])
-
-    @cached_property
-    def vocabulary(self) -> frozenset[str]:
-        """The different words, case folded."""
-        return frozenset(self.lowers)
-
-    @cached_property
-    def stems(self) -> frozenset[str]:
-        """The different words without their endings."""
-        return frozenset([stem(word) for word in self.vocabulary])
+        """*text* itself if it is a reading."""
+        return text if isinstance(text, Reading) else cls(text)
 
     def as_written(self, term: str) -> str:
         """The word that *term* is the stem of; what is no stem of any word as it is."""
         return next((word for word in self.lowers if stem(word) == term), term)
-
-    @cached_property
-    def english(self) -> bool:
-        """Whether the text may be English. A text without any word of grammar passes for it."""
-        foreign = len(self.vocabulary & _FOREIGN)
-        return not foreign or foreign < len(self.vocabulary & _ENGLISH)
 
 
 @lru_cache(maxsize=8192)  # a text has the words of others
@@ -100,22 +76,29 @@ def stem(word: str) -> str:
     """*word* without the ending of a plural or of a verb, the same for all its forms; seldom a word itself."""
     if len(word) == 4:
         return word[:-1] if word[-1] == "s" and word[-2] != "s" else word
-    if len(word) > 4:
-        if word.endswith(("ies", "ied")):
-            return word[:-3] + "y"
-        for ending in ("ing", "ed", "es", "s"):
-            if word.endswith(ending) and not word.endswith("ss"):
-                word = word[: -len(ending)]
-                break
-        if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl":
-            word = word[:-1]
-        return word[:-1] if word.endswith("e") and len(word) > 3 else word
-    return word
+    if len(word) < 5:
+        return word
+    if word.endswith(("ies", "ied")):
+        return word[:-3] + "y"
+    for ending in ("ing", "ed", "ly", "es", "s"):
+        if word.endswith(ending) and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            if ending in ("ing", "ed"):
+                if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl":
+                    return word[:-1]
+                if _SHORT.fullmatch(word):
+                    return word + "e"
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 4 else word
+
+
+_SHORT = re.compile(r"[^aeiou][aeiou][^aeiouwxy]")
+"""A verb of four letters that has lost an e: hiring, made of hire."""
 
 
 def remembered(read: Callable[[Reading], T]) -> Callable[[Reading], T]:
     """*read*, done once for each reading."""
-    name = f"{read.__module__}.{read.__qualname__}"
+    name = f"{read.__module__}.{read.__qualname__}"  # no other attribute has a name with a dot
 
     @wraps(read)
     def again(reading: Reading) -> T:
@@ -129,4 +112,12 @@ def remembered(read: Callable[[Reading], T]) -> Callable[[Reading], T]:
 
 def told(ones: Iterable[str], others: Iterable[str]) -> str:
     """What each of two texts has and the other has not, for a reason."""
-    return f"{' '.join(sorted(ones)) or 'none'} / {' '.join(sorted(others)) or 'none'}"
+    return f"{_some(ones)} / {_some(others)}"
+
+
+def _some(ones: Iterable[str]) -> str:
+    first = sorted(ones)
+    return " ".join([*first[:_TOLD], *(["..."] if len(first) > _TOLD else [])]) or "none"
+
+
+_TOLD = 6
