@@ -63,7 +63,8 @@ def test_a_stretch_that_was_overwritten_is_found(data):
 @given(st.permutations(range(len(BLOCKS))), st.integers(1, len(BLOCKS)), st.booleans())
 def test_blocks_in_another_order_are_refused(order, count, digest):
     chosen = [BLOCKS[n] for n in order][:count]
-    if chosen != BLOCKS:
+    without_counters = digest and chosen == [one for one in BLOCKS if one[0] != "C"]  # which nobody can miss
+    if chosen != BLOCKS and not without_counters:
         refuse(together(chosen, digest=digest))
 
 

@@ -55,12 +55,13 @@ NEEDS_A_FILE = {
     "vacuum": ["vacuum", "FILE"],
     "clear": ["clear", "FILE", "--yes"],
     "reembed": ["reembed", "FILE", "other.db", "--embedder", "mneme.testing:HashEmbedder"],
+    "export": ["export", "FILE", "/dev/null"],
     "forget": ["forget", "FILE", "--tag", "t", "--yes"],
 }
 
 
 def test_every_command_that_reads_a_file_is_listed_here():
-    assert NEEDS_A_FILE.keys() | {"put", "demo", "plan", "calibrate"} == set(COMMANDS)
+    assert NEEDS_A_FILE.keys() | {"put", "demo", "import", "plan", "calibrate"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", NEEDS_A_FILE)
@@ -98,6 +99,13 @@ def test_a_file_that_is_no_cache_is_refused_and_left_alone(mneme, cache_path, co
         ["get", "FILE", "q", "--embedder", "no_such_module:at_all"],
         ["get", "FILE", "q", "--embedder", "mneme.testing:NoSuchThing"],
         ["get", "FILE", "q", "--embedder", "math:sin"],
+        ["export", "FILE"],
+        ["export", "FILE", "-", "--json"],
+        ["export", "FILE", "a.mneme", "--namespace", ""],
+        ["export", "ftp://FILE", "a.mneme"],
+        ["export", "dynamodb://", "a.mneme"],
+        ["import", "a.mneme"],
+        ["import", "a.mneme", "new.db", "--max-bytes", "0"],
         ["put", "FILE", "q"],
         ["put", "FILE", "q", "r", "--from", "x"],
         ["put", "FILE", "q", "r", "--ttl", "-1", *HASH],

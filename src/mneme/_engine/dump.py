@@ -114,6 +114,8 @@ class _Dump:
         def guarded() -> T:
             try:
                 return work()
+            except BrokenPipeError:  # whoever reads the stream has had enough, and that is no failure
+                raise
             except OSError as error:
                 raise self.destination.failed(error) from error
 

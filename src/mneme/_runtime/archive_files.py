@@ -79,6 +79,8 @@ class Destination:
             draft.close()
             beside.replace(str(self._path))
             sync_directory(str(self._path))
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise self.failed(error) from error
 

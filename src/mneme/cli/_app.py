@@ -7,6 +7,7 @@ import click
 from mneme import __version__
 from mneme.cli._calibrate import calibrate
 from mneme.cli._care import check, clear, vacuum
+from mneme.cli._checkpoint import export, import_
 from mneme.cli._forget import forget
 from mneme.cli._get import get
 from mneme.cli._inspect import inspect
@@ -55,6 +56,8 @@ Examples:
   mneme reembed answers.db new.db                            move to another embedder
   mneme clear answers.db --yes                               remove everything
   mneme forget answers.db --where user_id=42                 leave no trace of it
+  mneme export answers.db answers.mneme                      all of it in one archive
+  mneme import answers.mneme copy.db                         and out of it again
   mneme plan --entries 10m --dim 768                         what that many would take
   mneme calibrate pairs.jsonl                                a threshold from labelled pairs
 
@@ -79,6 +82,8 @@ for _command in (
     clear,
     forget,
     reembed,
+    export,
+    import_,
     plan,
     calibrate,
 ):

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import click
 
-from mneme import AsyncEmbedder, Embedder, SemanticCache, as_embedder, to_sync_embedder
+from mneme import AsyncEmbedder, Embedder, SemanticCache, Store, as_embedder, to_sync_embedder
 from mneme.cli._failure import Failure, asking
 
 
@@ -29,6 +29,32 @@ def opened(
         cache = SemanticCache(Path(file), embedder, **options)
     with cache:
         yield cache
+
+
+def store_at(where: str, prefix: str) -> Store | None:
+    """The store on the server that a URL names, unopened; `None` for what is no URL, so a file.
+
+    Raises:
+        click.UsageError: It is a URL of no known kind.
+        ImportError: The extra for it is not installed.
+    """
+    scheme, found, rest = where.partition("://")
+    if not found or Path(where).exists():
+        return None
+    with asking():
+        if scheme in {"redis", "rediss"}:
+            from mneme import RedisStore  # noqa: PLC0415 - only who uses it needs the driver
+
+            return RedisStore(where, prefix=prefix)
+        if scheme in {"postgresql", "postgres"}:
+            from mneme import PostgresStore  # noqa: PLC0415 - the same
+
+            return PostgresStore(where, schema=prefix)
+        if scheme == "dynamodb":
+            from mneme import DynamoDBStore  # noqa: PLC0415 - the same
+
+            return DynamoDBStore(rest, prefix=prefix)
+    raise click.UsageError(f"{scheme}:// is none of redis://, rediss://, postgresql:// and dynamodb://TABLE")
 
 
 @contextmanager

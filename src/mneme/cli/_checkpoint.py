@@ -1,0 +1,141 @@
+"""`mneme export` and `mneme import`: a whole cache in one archive, from any store to any store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from mneme import SemanticCache
+from mneme.cli import _options as options, _show as show
+from mneme.cli._failure import Failure, asking
+from mneme.cli._open import opened, store_at
+from mneme.cli._out import Out, is_terminal
+from mneme.cli._progress import reporting
+
+_PREFIX = click.option(
+    "--prefix",
+    default="mneme",
+    show_default=True,
+    help="What the keys of the cache on a server begin with; for Postgres its schema.",
+)
+_NAMESPACES = click.option("--namespace", "namespaces", multiple=True, help="Only this one's entries, or several's.")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mneme export answers.db answers.mneme
+  mneme export answers.db - --namespace shop | ssh elsewhere mneme import - answers.db
+  mneme export redis://localhost:6379/0 answers.mneme
+  mneme export postgresql://me@db/app answers.mneme --prefix cache"""
+)
+@click.argument("cache", metavar="CACHE")
+@click.argument("archive", metavar="ARCHIVE")
+@_NAMESPACES
+@_PREFIX
+@options.json_option
+def export(*, cache: str, archive: str, namespaces: tuple[str, ...], prefix: str, as_json: bool) -> None:
+    """Write all of CACHE to ARCHIVE, which `mneme import` reads.
+
+    CACHE is a file, or the URL of a server: redis://, rediss://, postgresql://, dynamodb://TABLE. It may be in use: the
+    archive is its state at one moment. ARCHIVE is a path, where it appears whole or not at all, or - for stdout.
+    """
+    if archive == "-" and as_json:
+        raise click.UsageError("--json and - both mean stdout; choose one")
+    if archive == "-" and is_terminal(sys.stdout):
+        raise click.UsageError("an archive is nothing for a terminal; name a file, or pipe it on")
+    with _source(cache, prefix) as source, reporting("reading") as progress, asking():
+        dest: str | BinaryIO = sys.stdout.buffer if archive == "-" else archive
+        done = source.dumps(dest, namespace=namespaces or None, progress=progress)
+    told = f"wrote {show.counted(done.entries, 'entry')}, {show.size(done.bytes)}"
+    if archive == "-":
+        click.echo(told, err=True)
+        return
+    out = Out(as_json=as_json)
+    out.document(
+        {"archive": archive, "entries": done.entries, "namespaces": list(done.namespaces), "bytes": done.bytes}
+    )
+    out.say(f"{told} to {archive}")
+
+
+@click.command(
+    name="import",
+    epilog="""\b
+Examples:
+  mneme import answers.mneme answers.db
+  mneme import answers.mneme answers.db --merge --namespace shop
+  mneme import - dynamodb://answers < answers.mneme""",
+)
+@click.argument("archive", metavar="ARCHIVE")
+@click.argument("cache", metavar="CACHE")
+@_NAMESPACES
+@click.option("--merge", is_flag=True, help="Add to what CACHE holds; of two answers the later one stays.")
+@click.option("--max-bytes", type=click.IntRange(1), help="Refuse what unpacks to more. [default: 64 GiB]")
+@click.option(
+    "--max-entry-bytes",
+    type=click.IntRange(1),
+    help="Refuse queries, responses and metadata that are longer. [default: those of the library]",
+)
+@_PREFIX
+@options.json_option
+def import_(
+    *,
+    archive: str,
+    cache: str,
+    namespaces: tuple[str, ...],
+    merge: bool,
+    max_bytes: int | None,
+    max_entry_bytes: int | None,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Make CACHE of what ARCHIVE holds. - is stdin.
+
+    A file must be new, and appears whole or not at all; on a server there must be no entries yet. The archive is
+    checked to the last bit. Needs no embedder: the cache belongs to the one whose vectors are in the archive.
+    """
+    out = Out(as_json=as_json)
+    limits: dict[str, Any] = {} if max_bytes is None else {"max_archive_bytes": max_bytes}
+    if max_entry_bytes is not None:
+        limits |= {f"max_{what}_bytes": max_entry_bytes for what in ("query", "response", "metadata")}
+    store = store_at(cache, prefix)
+    with reporting("writing") as progress, asking():
+        filled = SemanticCache.loads(
+            sys.stdin.buffer if archive == "-" else archive,
+            None if store is not None else Path(cache),
+            store=store,
+            namespace=namespaces or None,
+            merge=merge,
+            progress=progress,
+            **limits,
+        )
+    with filled:
+        stats, names = filled.stats(), filled.list_namespaces()
+    out.document(
+        {
+            "cache": cache,
+            "entries": stats.entries,
+            "namespaces": names,
+            "embedder_fingerprint": stats.embedder_fingerprint,
+        }
+    )
+    out.say(f"{cache} holds {show.counted(stats.entries, 'entry')} now")
+
+
+@contextmanager
+def _source(cache: str, prefix: str) -> Iterator[SemanticCache]:
+    store = store_at(cache, prefix)
+    if store is None:
+        with opened(Path(cache)) as found:
+            yield found
+        return
+    with SemanticCache(store=store) as found:
+        stats = found.stats()
+        if not stats.entries and stats.embedder_fingerprint is None:
+            raise Failure(f"there is no cache at {cache!r} with the prefix {prefix!r}", "FileNotFoundError")
+        yield found
