@@ -13,6 +13,9 @@ import pytest
 from engine.bench import Bench, response, totals
 from faces.adapter import Compass, on
 from mneme import MemoryStore, SQLiteStore, StoreBackendError
+from mneme._engine import notes
+from mneme._rules.watching import State, dumped
+from mneme._runtime.drive import complete
 
 
 def known_twenty_apart(bench):
@@ -61,6 +64,19 @@ def with_a_refused(bench):
     bench.put("refused @100", "not for long")
     bench.options["validator"].add("not for long")
     bench.dead.add("refused @100")
+
+
+def with_a_rejection(bench):
+    known_twenty_apart(bench)
+    bench.cache.reject(("other @300", "question @20"))
+
+
+def with_an_alarm(bench):
+    """Which has raised the threshold to what all that is asked afterwards reaches."""
+    known_twenty_apart(bench)
+    core = bench.cache._core
+    flow = notes.write_all(core, [("raised", "default", "0.9"), ("watch", "default", dumped(State(alarmed_at=1.0)))])
+    bench.face.run(flow) if bench.face.name == "async" else complete(flow)
 
 
 def flush_due(bench):
@@ -180,6 +196,26 @@ FLOWS = {
         unfelt=HOUSEKEEPING,
     ),
     "delete": Flow(lambda b: b.cache.delete("question @20"), after=without("question @20"), result=True),
+    "reject": Flow(
+        lambda b: b.cache.reject(("other @300", "question @20")),
+        result=True,
+        unfelt={"store.read": StoreBackendError, "store.write 2": StoreBackendError},  # counting it
+    ),
+    "reject, exact": Flow(
+        lookups=1,
+        run=lambda b: b.cache.reject(b.cache.get("question @20")),
+        after=without("question @20"),
+        result=True,
+        unfelt={"store.read 3": StoreBackendError, "store.write": StoreBackendError},
+    ),
+    "confirm, lifting": Flow(
+        lambda b: b.cache.confirm(("other @300", "question @20")),
+        setup=with_a_rejection,
+        result=True,
+        unfelt={"store.read": StoreBackendError, "store.write": StoreBackendError},
+    ),
+    "watch": Flow(lambda b: b.cache.watch().audits, result=0),
+    "reset_alarm": Flow(lambda b: b.cache.reset_alarm(), setup=with_an_alarm, result=True),
     "invalidate": Flow(
         lambda b: b.cache.invalidate(older_than=1.5),
         after=without("question @0", "question @20", "question @40"),

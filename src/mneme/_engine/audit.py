@@ -59,7 +59,7 @@ async def _audit(core: Core, order: Order, served: Hit, record: Record, store: S
         pair = denial.pair_name(namespace, normalize(order.ask.query), normalize(record.query))
         await denial.deny(core, namespace, pair)
         await store(value, took)
-    await watch.audited(core, namespace, wrong=wrong)
+    await watch.audited(core, namespace, wrong=wrong, threshold=order.ask.threshold)
     core.events.send("audit", namespace, outcome="wrong" if wrong else "right", similarity=served.similarity)
 
 

@@ -256,11 +256,18 @@ class Core:
         threshold = self.threshold
         if similarity_threshold is not None:
             threshold = self.check_threshold(similarity_threshold)
-        if self.notes.raised and namespace in self.notes.raised:
-            threshold = max(threshold, float(self.notes.raised[namespace]))
         vector = None if embedding is None else self.own_vectors([embedding])[0]
         key = key_of(partition, normalized)
-        return Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
+        ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
+        if self.notes.raised:
+            self.tighten(ask)
+        return ask
+
+    def tighten(self, ask: Ask) -> None:
+        """Raise the ask's threshold to what an alarm raised its namespace's to, if one did."""
+        raised = self.notes.raised.get(ask.namespace)
+        if raised is not None:
+            ask.threshold = max(ask.threshold, float(raised))
 
     def check_threshold(self, threshold: Any, what: str = "similarity_threshold") -> float:
         """A threshold that something can reach; raises `TypeError` or `ValueError` for another."""

@@ -110,6 +110,7 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
     """At most *k*, an entry of the same query first; and why the semantic layer was not asked, if it was not."""
     await follow.check_if_due(core)
     await sync.catch_up_if_dirty(core)
+    core.tighten(ask)
     [exact] = await core.store.read([ask.key])
     judged = [] if exact is None else [_judged(core, ask, Scored(exact, 1.0), None)]
     vector, why = ask.vector, None

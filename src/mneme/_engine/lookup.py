@@ -124,6 +124,9 @@ async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record |
 async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
     await _supply_vectors(core, asks, results, positions)
     await follow.check_if_due(core)
+    if core.notes.raised:  # perhaps just now, by another process
+        for position in positions:
+            core.tighten(asks[position])
     queries = {position: results[position].vector for position in positions}
     searching = {position: vector for position, vector in queries.items() if vector is not None}
     if core.options.value_contrast is not None and searching:

@@ -34,12 +34,12 @@ _LABELS = 64
 """So many labels are gathered in memory before they are written."""
 
 
-async def audited(core: Core, namespace: str, *, wrong: bool) -> None:
-    """Add an audit; raise the alarm if that was enough."""
+async def audited(core: Core, namespace: str, *, wrong: bool, threshold: float) -> None:
+    """Add an audit of a hit that had to reach *threshold*; raise the alarm if that was enough."""
     limit = core.options.max_false_hit_rate
     state = await _change(core, namespace, lambda state: state.audited(wrong=wrong, limit=limit))
     if limit is not None and drift.is_alarm(state.stakes):
-        await _alarm(core, namespace, state, limit)
+        await _alarm(core, namespace, state, limit, max(threshold, core.threshold, raised(core, namespace) or 0.0))
 
 
 async def failed(core: Core, namespace: str) -> None:
@@ -101,9 +101,8 @@ async def _stored(core: Core, namespace: str) -> State:
     return loaded(None if record is None else record.payload.decode())
 
 
-async def _alarm(core: Core, namespace: str, state: State, limit: float) -> None:
+async def _alarm(core: Core, namespace: str, state: State, limit: float, before: float) -> None:
     """Go on with a safer threshold, void the certificate, and tell of it; durably, before anybody is told."""
-    before = threshold(core, namespace)
     after = drift.safer(before, core.options.highest_threshold) if core.options.on_alarm == "tighten" else before
     now = core.clock.now()
     changed = {WATCH: dumped(replace(state.anew(limit), alarms=state.alarms + 1, alarmed_at=now))}
@@ -138,11 +137,6 @@ async def _alarm(core: Core, namespace: str, state: State, limit: float) -> None
         raised_to=after,
         certificate_voided=certificate is not None,
     )
-
-
-def threshold(core: Core, namespace: str) -> float:
-    """The threshold that a request gets that gives none."""
-    return max(core.threshold, raised(core, namespace) or 0.0)
 
 
 def raised(core: Core, namespace: str) -> float | None:
@@ -180,11 +174,17 @@ def _labels(state: State) -> tuple[Labels, ...]:
 async def reset(core: Core, namespace: str) -> bool:
     """Lift what an alarm did, and forget the evidence; whether there was an alarm."""
     raised_before = namespace in core.notes.raised
-    state = await _change(core, namespace, lambda state: state.anew(state.limit))
-    if not state.alarmed and not raised_before:
-        return False
-    await _change(core, namespace, lambda state: replace(state, alarmed_at=None))
     if raised_before:
-        await notes.write(core, RAISED, namespace, None)
+        await notes.remove(core, RAISED, [namespace])
+    alarmed = False
+
+    def calmed(state: State) -> State:
+        nonlocal alarmed
+        alarmed = state.alarmed
+        return replace(state.anew(state.limit), alarmed_at=None)
+
+    await _change(core, namespace, calmed)
+    if not alarmed and not raised_before:
+        return False
     core.events.send("alarm_reset", namespace)
     return True

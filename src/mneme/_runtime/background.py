@@ -44,7 +44,12 @@ class ThreadBackground:
                     self._thread = None
                     return
                 context, flow = self._waiting.popleft()
-            context.run(_to_its_end, flow)
+            try:
+                context.run(_to_its_end, flow)
+            except BaseException:  # a caller's function ended the thread, by `sys.exit` for one
+                with self._lock:
+                    self._thread = None
+                raise
 
     async def end(self) -> None:
         """Take no more, let go of what waits, and wait for the one that runs."""
