@@ -1,10 +1,13 @@
 """Notes: what the cache keeps in its store for itself is durable, and invisible to every verb."""
 
+from collections import Counter
+
 import pytest
 
-from faces.adapter import assert_sound
+from faces.adapter import Blocking, assert_sound
 from mneme import StoreBackendError
 from mneme._engine import notes
+from mneme._rules.reserved import NOTES, subject_of
 from mneme._runtime.drive import complete
 from mneme.ports import Selection
 from mneme.testing import Faults, FlakyStore
@@ -138,3 +141,42 @@ def test_a_semantic_hit_says_what_was_asked(cache):
     assert cache.get("mist @1").asked == "mist @1"
     assert cache.get("Rain @0").asked == ""
     assert cache.lookup("mist @1")[0].asked == "mist @1"
+
+
+@pytest.fixture
+def two_namespaces(open_cache, write):
+    """A cache that knows something beside its entries of the namespaces a and b."""
+    cache = open_cache()
+    for namespace in ("a", "b"):
+        cache.put("rain @0", "water", namespace=namespace)
+        cache.reject(("mist @1", "rain @0"), namespace=namespace)
+        write(cache, "raised", namespace, "0.95")
+        write(cache, "certificate", f"={namespace}", "{}")
+    write(cache, "certificate", "*", "{}")
+    return cache
+
+
+def known(cache):
+    """How many notes there are of each namespace, and of none in particular."""
+    return Counter(subject_of(record) for record in cache._core.store._port.scan(Selection(namespace=NOTES)))
+
+
+def test_forgetting_a_namespace_removes_what_is_known_of_it(two_namespaces):
+    assert two_namespaces.forget(namespace="a").entries == 1
+    assert known(two_namespaces) == {"b": 4, NOTES: 1}
+    assert len(two_namespaces._core.notes.denied) == 1
+    assert dict(two_namespaces._core.notes.raised) == {"b": "0.95"}
+    two_namespaces.put("rain @0", "water", namespace="a")
+    assert two_namespaces.get("mist @1", namespace="a").response == "water"
+    assert two_namespaces.forget(namespace="b", tags=["t"]).entries == 0
+    assert known(two_namespaces) == {"b": 4, NOTES: 1}
+
+
+def test_an_archive_of_a_namespace_holds_what_is_known_of_it(two_namespaces, face, compass, tmp_path):
+    two_namespaces.dumps(tmp_path / "a.mneme", namespace="a")
+    loaded = face.run(face.cls.loads(tmp_path / "a.mneme", tmp_path / "a.db", compass))
+    with Blocking(face, loaded) if face.name == "async" else loaded as copy:
+        assert known(copy) == {"a": 4}
+        assert [entry.namespace for entry in copy.entries()] == ["a"]
+        assert copy.get("mist @1", namespace="a") is None
+        assert copy.check() == []

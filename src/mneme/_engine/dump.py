@@ -17,7 +17,7 @@ from mneme._engine import maintain, usage
 from mneme._engine.core import Core
 from mneme._rules.archive import Header
 from mneme._rules.arguments import check_callable, check_namespaces
-from mneme._rules.reserved import is_reserved
+from mneme._rules.reserved import NOTES, is_reserved, subject_of
 from mneme._runtime.archive_files import Destination
 from mneme._runtime.archive_write import ArchiveWriter, without
 from mneme.errors import CheckpointError
@@ -125,12 +125,13 @@ class _Dump:
         """Every entry, each as it is when its turn comes."""
         selections = [Selection()]
         if self.namespaces is not None:
-            selections = [Selection(namespace=name) for name in self.namespaces]
+            selections = [Selection(namespace=name) for name in (*self.namespaces, NOTES)]
         limit = _FIRST
         for selection in selections:
             after = 0
             while records := await self.core.store.scan(selection, after=after, limit=limit, vectors=True):
                 after = records[-1].id
+                records = [record for record in records if self._wanted(subject_of(record))]
                 await self._do(partial(writer.put, records))
                 if self.progress is not None:
                     self.progress(writer.entries, max(total, writer.entries))
@@ -161,7 +162,7 @@ class _Dump:
                 since = change.seq
                 record = found.get(change.id)
                 latest[change.key] = None
-                if record is not None and self._wanted(record.namespace):
+                if record is not None and self._wanted(subject_of(record)):
                     latest[change.key] = writer.entries + len(added)
                     added.append(record)
                 # One that is another by now, or gone, comes again in a later round.

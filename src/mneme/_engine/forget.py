@@ -8,6 +8,7 @@ from mneme._engine import maintain, removal, saved, sync
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_seconds
 from mneme._rules.keys import Scope
+from mneme._rules.reserved import NOTES, subject_of
 from mneme._rules.selecting import selection_of
 from mneme._rules.where import Where, matcher
 from mneme._runtime import leftovers
@@ -63,6 +64,8 @@ async def _forget(
     removed = await removal.remove_held(core, selection) if matches is None else []
     if matches is not None:
         removed = await _remove_matching(core, selection, matches)
+    if matches is None and selection == Selection(namespace=selection.namespace):
+        await _remove_notes(core, selection.namespace)
     await _empty_index(core)
     remains = await _remove_saved(core)
     try:
@@ -70,6 +73,15 @@ async def _forget(
     except StoreBackendError as error:
         remains.append(f"the entries are removed, but not what is left of them ({error}): forget again")
     return Forgotten(len(removed), tuple(remains))
+
+
+async def _remove_notes(core: Core, namespace: str | None) -> None:
+    """What the cache knows of the namespace, beside its entries."""
+    after = 0
+    while records := await core.store.scan(Selection(namespace=NOTES), after=after, limit=PAGE):
+        after = records[-1].id
+        if ids := [record.id for record in records if subject_of(record) == namespace]:
+            await removal.remove_held(core, Selection(refs=ids))
 
 
 async def _remove_matching(core: Core, selection: Selection, matches: Callable[[Record], bool]) -> list[Removed]:

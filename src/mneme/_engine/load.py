@@ -12,6 +12,7 @@ from typing import Any
 from mneme._engine.dump import Progress
 from mneme._rules.archive import Header
 from mneme._rules.archive_entries import Limits
+from mneme._rules.reserved import subject_of
 from mneme._runtime.archive_files import Source
 from mneme._runtime.archive_read import ArchiveReader, Seen
 from mneme._runtime.contract import Runtime
@@ -114,7 +115,7 @@ class Load:
                 continue
             seen.add(item)
             done += len(item)
-            wanted = [record for record in item if self._wanted(record.namespace)]
+            wanted = [record for record in item if self._wanted(subject_of(record))]
             await self._write(store, wanted, merge=merge)
             if self._progress is not None:
                 self._progress(done, max(done, self._total))

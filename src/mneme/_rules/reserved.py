@@ -7,6 +7,8 @@ also how a selection of everything leaves them out.
 
 from __future__ import annotations
 
+import json
+
 from mneme._rules.keys import key_of, partition_of
 from mneme.ports import Record
 
@@ -23,6 +25,25 @@ _CODEC = "text"
 def is_reserved(namespace: str) -> bool:
     """Whether this is a namespace of the cache's own."""
     return namespace.startswith(RESERVED)
+
+
+def subject_of(record: Record) -> str:
+    """The namespace that an entry belongs to, or that a note is about; for a note about none, that of the notes."""
+    if record.namespace != NOTES:
+        return record.namespace
+    if record.scope in _NAMED_BY_NAMESPACE:
+        return record.query
+    if record.scope == "certificate" and record.query.startswith("="):
+        return record.query[1:]
+    if record.scope == "denied":
+        try:
+            return str(json.loads(record.payload)["namespace"])
+        except (ValueError, KeyError, TypeError):
+            return NOTES
+    return NOTES
+
+
+_NAMED_BY_NAMESPACE = frozenset({"watch", "raised"})
 
 
 def note_key(kind: str, name: str) -> bytes:
