@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "mneme"
 
 # Each unit (a module or package right under `mneme`) and the other units it may import.
-CONTRACTS = ("errors", "types", "records", "ports")
+CONTRACTS = ("errors", "types", "certificates", "records", "ports")
 RULES = (*CONTRACTS, "_rules")
 MACHINERY = (*RULES, "_runtime", "_engine")
 BACKENDS = (*MACHINERY, "indexes", "stores")
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     # 1
     "errors": (),
     "types": (),
+    "certificates": (),
     # 2
     "records": (),
     "ports": ("errors", "types", "records"),

@@ -6,6 +6,7 @@ import typing
 from mneme._rules.confidence import half_life
 from mneme._rules.contrast import ValueContrast
 from mneme.cache import SemanticCache
+from mneme.certificates import Certificate, CertificateStatus, Decisions, Shortage, Tried
 from mneme.errors import (
     CacheClosedError,
     CalibrationError,
@@ -64,10 +65,13 @@ __all__ = [
     "CacheInfo",
     "CalibrationError",
     "Candidate",
+    "Certificate",
+    "CertificateStatus",
     "Checkpoint",
     "CheckpointError",
     "Codec",
     "CorruptCacheError",
+    "Decisions",
     "DecryptionError",
     "DynamoDBStore",
     "Embedder",
@@ -98,9 +102,11 @@ __all__ = [
     "SQLiteStore",
     "SchemaMigrationError",
     "SemanticCache",
+    "Shortage",
     "Stats",
     "Store",
     "StoreBackendError",
+    "Tried",
     "ValueContrast",
     "Watch",
     "__version__",

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from mneme._engine import certificates
 from mneme._engine.choose import PATIENCE, SLOW, Choice
 from mneme._engine.core import Core
 from mneme._rules.arguments import (
@@ -42,7 +43,7 @@ def assemble(
     embedder: Embedder | AsyncEmbedder | None,
     *,
     store: Store | AsyncStore | None,
-    similarity_threshold: float,
+    similarity_threshold: float | str,
     metrics_hook: MetricsHook | None,
     index_backend: str | Index,
     index_options: Mapping[str, Any] | None,
@@ -63,7 +64,10 @@ def assemble(
     check_seconds(stale_check_interval, "stale_check_interval")
     check_parts(clock, "clock", "now")
     checked = make_options(**options)
-    threshold = check_unit(similarity_threshold, "similarity_threshold", checked.highest_threshold)
+    certified = certificates.is_meant(similarity_threshold, "similarity_threshold")
+    threshold = 0.0
+    if not certified:
+        threshold = check_unit(similarity_threshold, "similarity_threshold", checked.highest_threshold)
     for guard in checked.guards:
         runtime.guard(guard)
     held = _store(path, store)
@@ -106,6 +110,8 @@ def assemble(
         ),
         draw=random.random,
     )
+    if certified:
+        certificates.set_threshold(core, similarity_threshold)
     watch(core)
     return core
 

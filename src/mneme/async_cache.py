@@ -8,7 +8,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import dump, forget as forgetting, maintain, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -17,9 +17,10 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnAlarm, OnStoreError
+from mneme._rules.options import OnAlarm, OnStoreError, Threshold
 from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
+from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
 from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
@@ -52,7 +53,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         embedder: AsyncEmbedder | Embedder | None = None,
         *,
         store: AsyncStore | Store | None = None,
-        similarity_threshold: float = 0.85,
+        similarity_threshold: Threshold = 0.85,
         default_ttl: TTL = None,
         max_entries: int | None = None,
         namespace_quotas: Mapping[str, int] | None = None,
@@ -437,14 +438,23 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
     async def requantize(self, dtype: VectorDType) -> None:
         await verbs.requantize(self._core, dtype)
 
-    @property
-    def similarity_threshold(self) -> float:
-        """The least cosine similarity of a hit on the semantic layer."""
-        return self._core.threshold
+    async def certificate(self, namespace: str = "default") -> CertificateStatus:
+        return await verbs.certificate(self._core, namespace)
 
-    def set_similarity_threshold(self, threshold: float) -> None:
+    async def use_certificate(self, certificate: Certificate) -> CertificateStatus:
+        return await verbs.use_certificate(self._core, certificate)
+
+    async def drop_certificate(self, namespace: str | None = None) -> bool:
+        return await verbs.drop_certificate(self._core, namespace)
+
+    @property
+    def similarity_threshold(self) -> Threshold:
+        """The least score of a hit on the semantic layer; "certified" where certificates say it."""
+        return "certified" if self._core.certified is not None else self._core.threshold
+
+    def set_similarity_threshold(self, threshold: Threshold) -> None:
         self._core.check_open()
-        self._core.threshold = self._core.check_threshold(threshold, "threshold")
+        certificates.set_threshold(self._core, threshold)
 
     async def close(self) -> None:
         await maintain.close(self._core)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import dump, forget as forgetting, maintain, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -17,9 +17,10 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnAlarm, OnStoreError
+from mneme._rules.options import OnAlarm, OnStoreError, Threshold
 from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
+from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
 from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
@@ -40,7 +41,9 @@ class SemanticCache:
             with an embedder can be read and cleaned that way, but not written.
         store: Any `Store`; it belongs to the cache from then on, which opens and closes it.
         similarity_threshold: The least cosine similarity of a hit on the semantic layer, from 0 to 1; with
-            *value_contrast* the least score.
+            *value_contrast* the least score. "certified": the threshold of the namespace's certificate, see
+            `use_certificate`; a namespace without one that holds is served from its exact layer alone, and the embedder
+            is not asked. A call's own threshold can then only be stricter.
         default_ttl: How long entries live that are put without a `ttl`: seconds, a timedelta or "1h30m".
         max_entries: Above so many the least recently used are evicted. Large caches are brought slightly below.
         namespace_quotas: The same for single namespaces; a quota of 0 admits nothing.
@@ -113,7 +116,7 @@ class SemanticCache:
         embedder: Embedder | None = None,
         *,
         store: Store | None = None,
-        similarity_threshold: float = 0.85,
+        similarity_threshold: Threshold = 0.85,
         default_ttl: TTL = None,
         max_entries: int | None = None,
         namespace_quotas: Mapping[str, int] | None = None,
@@ -803,19 +806,46 @@ class SemanticCache:
         """
         complete(verbs.requantize(self._core, dtype))
 
-    @property
-    def similarity_threshold(self) -> float:
-        """The least cosine similarity of a hit on the semantic layer."""
-        return self._core.threshold
+    def certificate(self, namespace: str = "default") -> CertificateStatus:
+        """What certificates do for a namespace: whether one holds, and if not, why.
 
-    def set_similarity_threshold(self, threshold: float) -> None:
-        """Change the threshold from the next lookup on.
+        The namespace's own counts, or else the one for all. That it holds means that semantic hits are served by it
+        where the threshold is "certified"; with a threshold that is a number nothing is served by it.
+        """
+        return complete(verbs.certificate(self._core, namespace))
+
+    def use_certificate(self, certificate: Certificate) -> CertificateStatus:
+        """Keep a certificate with the cache, in place of the one before; what it does now.
+
+        It is stored with the entries, so other processes that follow the store see it, and it is there again when the
+        cache is opened. It belongs to its namespace, or to every namespace that has none of its own.
 
         Raises:
-            TypeError, ValueError: It is not a number from 0 to 1.
+            TypeError: It is no `Certificate`.
+            EmbedderMismatchError: It was made for another embedder. Nothing was stored.
+            ValueError: It was made for other guards, another score, or another `normalize` or confidence. Nothing was
+                stored.
+            StoreBackendError: The store failed. What was in memory is.
+        """
+        return complete(verbs.use_certificate(self._core, certificate))
+
+    def drop_certificate(self, namespace: str | None = None) -> bool:
+        """Forget the certificate of a namespace, or with `None` the one for all; whether there was one."""
+        return complete(verbs.drop_certificate(self._core, namespace))
+
+    @property
+    def similarity_threshold(self) -> Threshold:
+        """The least score of a hit on the semantic layer; "certified" where certificates say it."""
+        return "certified" if self._core.certified is not None else self._core.threshold
+
+    def set_similarity_threshold(self, threshold: Threshold) -> None:
+        """Change the threshold from the next lookup on; "certified" leaves it to certificates.
+
+        Raises:
+            TypeError, ValueError: It is neither a number from 0 to 1 nor "certified".
         """
         self._core.check_open()
-        self._core.threshold = self._core.check_threshold(threshold, "threshold")
+        certificates.set_threshold(self._core, threshold)
 
     def close(self) -> None:
         """Write what is pending and let go of everything. Again is harmless."""

@@ -83,7 +83,8 @@ class Candidate:
     accepted: bool
     reason: str
     """`accepted`, `below_threshold`, `expired`, `rejected` (by the validator), `low_confidence`, `denied` (the pair was
-    rejected, see `SemanticCache.reject`), `guarded`, or `not_reached`: it would do, but a better one answers."""
+    rejected, see `SemanticCache.reject`), `guarded`, `uncertified` (no certificate holds), or `not_reached`: it would
+    do, but a better one answers."""
     score: float = 1.0
     """What is compared with the threshold; the similarity, unless there is value contrast."""
     rival: float | None = None

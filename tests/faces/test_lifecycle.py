@@ -294,6 +294,9 @@ VERBS = {
     "check": lambda cache: cache.check(),
     "dumps": lambda cache: cache.dumps(io.BytesIO()),
     "requantize": lambda cache: cache.requantize("int8"),
+    "certificate": lambda cache: cache.certificate(),
+    "use_certificate": lambda cache: cache.use_certificate(None),
+    "drop_certificate": lambda cache: cache.drop_certificate(),
     "set_similarity_threshold": lambda cache: cache.set_similarity_threshold(0.5),
 }
 

@@ -12,7 +12,7 @@ import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import redis
@@ -28,8 +28,11 @@ from mneme import (
     AsyncStore,
     CacheInfo,
     Candidate,
+    Certificate,
+    CertificateStatus,
     Checkpoint,
     Codec,
+    Decisions,
     Embedder,
     EncryptedStore,
     Entry,
@@ -46,6 +49,7 @@ from mneme import (
     ReembedProgress,
     ReembedReport,
     SemanticCache,
+    Shortage,
     SQLiteStore,
     Stats,
     Store,
@@ -72,7 +76,7 @@ from mneme.testing import (
     SlowEmbedder,
     SlowStore,
 )
-from mneme.tools.calibrate import CalibrationResult, CurvePoint, find_threshold, precision_recall_curve
+from mneme.tools.calibrate import CalibrationResult, CurvePoint, certify, find_threshold, precision_recall_curve
 from mneme.tools.migrate import areembed, reembed
 
 version: str = mneme.__version__
@@ -259,7 +263,7 @@ def blocking(cache: SemanticCache) -> None:
     problems: list[str] = cache.check()
     cache.requantize("float16")
     cache.requantize("float8")  # type: ignore[arg-type]
-    threshold: float = cache.similarity_threshold
+    threshold: float | Literal["certified"] = cache.similarity_threshold
     cache.similarity_threshold = 0.5  # type: ignore[misc]
     cache.set_similarity_threshold(threshold)
     with cache as entered:
@@ -339,7 +343,7 @@ async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[s
     print(sizes)
     problems: list[str] = await cache.check()
     await cache.requantize("int8")
-    threshold: float = cache.similarity_threshold
+    threshold: float | Literal["certified"] = cache.similarity_threshold
     cache.set_similarity_threshold(threshold)
     async with cache as entered:
         same: AsyncSemanticCache = entered
@@ -440,6 +444,17 @@ calibrated: CalibrationResult = find_threshold([("a", "b")], [("a", "c")], hashi
 point: CurvePoint = precision_recall_curve(iter([("a", "b")]), [("a", "c")], awaited_fake, vector_dtype="int8")[0]
 figures: tuple[float, float, float, float] = point.threshold, point.precision, point.recall, calibrated.f1
 find_threshold([("a", "b")], [("a", "c")], hashing, target_metric="auc")  # type: ignore[arg-type]  # no such metric
+outcome: Certificate | Shortage = certify([("a", 1), {"text": "b", "answer": 2}], hashing, valid_for=timedelta(days=1))
+
+
+def serve_by_certificate(cache: SemanticCache, certificate: Certificate) -> None:
+    cache.set_similarity_threshold("certified")
+    cache.set_similarity_threshold("sure")  # type: ignore[arg-type]  # no such threshold
+    status: CertificateStatus = cache.use_certificate(Certificate.from_json(certificate.to_json()))
+    threshold: float | None = status.threshold
+    decisions: Decisions | None = cache.certificate("n").decisions
+    dropped: bool = cache.drop_certificate()
+    print(threshold, decisions, dropped)
 
 
 # --- guards ----------------------------------------------------------------------------------------------------------

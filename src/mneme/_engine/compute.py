@@ -97,6 +97,8 @@ async def refresh(core: Core, order: Order) -> Any:
 
 async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
     """Wait for another's flight; `None` if nothing came of it that this caller accepts."""
+    if core.certified is not None:
+        await core.certified(order.ask)
     if order.lifetime.stale_ttl is not None:
         await flight.looked.wait()
         if flight.stale is not None and _accepts_stale(core, order, flight.stale):
@@ -259,7 +261,7 @@ def _offer(core: Core, hit: Hit, record: Record) -> Offer:
 
 def _would_answer(core: Core, ask: Ask, similarity: float, score: float | None = None) -> bool:
     """Without a score by the similarity alone, which is no higher: what is in flight has no neighbours yet."""
-    if (similarity if score is None else score) < ask.threshold - RESOLUTION:
+    if ask.exact_only or (similarity if score is None else score) < ask.threshold - RESOLUTION:
         return False
     least = core.options.min_confidence
     return least is None or confidence_of(similarity, 0.0, core.options) >= least

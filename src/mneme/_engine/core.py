@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,7 @@ from mneme._rules.matching import age_of, judge
 from mneme._rules.options import Options, default_validator
 from mneme._rules.similarity import RESOLUTION
 from mneme._rules.vectors import unit_vector, unit_vectors
+from mneme._runtime.certificates import Certificates
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
 from mneme._runtime.flights import Flights
@@ -64,6 +65,8 @@ class Ask:
     key: bytes
     threshold: float
     vector: Vector | None
+    exact_only: bool = False
+    """Nothing certifies a semantic answer."""
 
     @property
     def hot_key(self) -> tuple[str, str, str]:
@@ -97,6 +100,9 @@ class Core:
     ) -> None:
         self.options = options
         self.threshold = similarity_threshold
+        self.certified: Callable[[Ask], Awaitable[None]] | None = None
+        """Lets an ask be answered by what is certified for its namespace; `None` where `threshold` counts."""
+        self.certificates = Certificates()
         self.store = store
         self.index = index
         self.make_index = make_index

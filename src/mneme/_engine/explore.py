@@ -18,6 +18,10 @@ PAGE = 1000
 _NEVER_SERVED = frozenset({"expired", "rejected", "denied"})
 
 
+_UNCERTIFIED = frozenset({"accepted", "below_threshold", "low_confidence"})
+"""Verdicts that say nothing where there is no certified threshold to compare with."""
+
+
 class _Judged(NamedTuple):
     record: Record
     response: Any
@@ -57,7 +61,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
     """What `get` would do, and the verdict on an entry of the same query and on the nearest *k*."""
     judged, why_no_search = await _judge_nearest(core, ask, k)
     layer: Layer | None = None
-    reason = why_no_search or "no_match"
+    reason = "uncertified" if ask.exact_only else why_no_search or "no_match"
     candidates = []
     for one in judged:
         verdict: str = one.verdict.reason
@@ -99,7 +103,7 @@ async def explain(core: Core, ask: Ask, k: int) -> Explanation:
         normalized=ask.normalized,
         namespace=ask.namespace,
         scope=_scope(ask.scope),
-        similarity_threshold=ask.threshold,
+        similarity_threshold=core.options.highest_threshold if ask.exact_only else ask.threshold,
         layer=layer,
         reason=reason,
         candidates=tuple(candidates),
@@ -111,6 +115,8 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
     await follow.check_if_due(core)
     await sync.catch_up_if_dirty(core)
     core.tighten(ask)
+    if core.certified is not None:
+        await core.certified(ask)
     [exact] = await core.store.read([ask.key])
     judged = [] if exact is None else [_judged(core, ask, Scored(exact, 1.0), None)]
     vector, why = ask.vector, None
@@ -148,6 +154,8 @@ def _judged(core: Core, ask: Ask, candidate: Scored, rival: float | None) -> _Ju
     )
     if core.notes.denied:
         verdict = denial.applied(core, ask, record, verdict)
+    if ask.exact_only and record.key != ask.key and verdict.reason in _UNCERTIFIED:
+        verdict = verdict._replace(reason="uncertified")
     return _Judged(record, response, similarity, score, rival, verdict)
 
 

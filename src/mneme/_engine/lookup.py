@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -116,6 +116,8 @@ async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record |
             unanswered.append(position)
         elif found.hit is not None and core.hot.keeps:
             core.keep_hot(ask, record, found.hit.response, version)
+    if unanswered and core.certified is not None:
+        unanswered = await _certified(core, core.certified, asks, results, unanswered)
     if unanswered:
         await _find_semantic(core, asks, results, unanswered)
     return results
@@ -149,6 +151,27 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
                 unsettled[position] = vector
         searching = unsettled
         k *= MORE
+
+
+async def _certified(
+    core: Core,
+    certify: Callable[[Ask], Awaitable[None]],
+    asks: Sequence[Ask],
+    results: Sequence[Found],
+    positions: Sequence[int],
+) -> list[int]:
+    """Those that may be answered from the semantic layer; the others miss, and the embedder is not asked for them."""
+    await follow.check_if_due(core)  # or what another process withdrew would hold here for one lookup more
+    allowed = []
+    for position in positions:
+        await certify(asks[position])
+        if not asks[position].exact_only:
+            allowed.append(position)
+            continue
+        results[position].vector = asks[position].vector
+        if results[position].reason == "no_match":
+            results[position].reason = "uncertified"
+    return allowed
 
 
 async def _answers(core: Core, ask: Ask, found: Found, candidate: Scored, score: float | None = None) -> bool:

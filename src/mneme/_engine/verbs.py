@@ -11,7 +11,18 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import compute, denial, explore, follow, lookup, maintain, removal, watch as watching, write
+from mneme._engine import (
+    certificates,
+    compute,
+    denial,
+    explore,
+    follow,
+    lookup,
+    maintain,
+    removal,
+    watch as watching,
+    write,
+)
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
@@ -25,6 +36,7 @@ from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope
 from mneme._rules.reserved import BEYOND
 from mneme._rules.selecting import selection_of
+from mneme.certificates import Certificate, CertificateStatus
 from mneme.errors import StoreBackendError
 from mneme.ports import Matrix, Selection, VectorDType
 from mneme.types import Entry, Explanation, Health, Hit, Stats, Watch
@@ -411,3 +423,25 @@ async def check(core: Core) -> list[str]:
 async def requantize(core: Core, dtype: VectorDType) -> None:
     await maintain.ready(core)
     await maintain.requantize(core, dtype)
+
+
+async def certificate(core: Core, namespace: str) -> CertificateStatus:
+    await maintain.ready(core)
+    namespace = check_namespace(namespace)
+    await follow.check_if_due(core)
+    await certificates.count(core)
+    return certificates.status(core, namespace)
+
+
+async def use_certificate(core: Core, certificate: Certificate) -> CertificateStatus:
+    await maintain.ready(core)
+    if not isinstance(certificate, Certificate):
+        raise TypeError(f"certificate must be a Certificate, as certify returns, not {type(certificate).__name__}")
+    if certificate.namespace is not None:
+        check_namespace(certificate.namespace)
+    return await certificates.use(core, certificate)
+
+
+async def drop_certificate(core: Core, namespace: str | None) -> bool:
+    await maintain.ready(core)
+    return await certificates.drop(core, None if namespace is None else check_namespace(namespace))

@@ -10,7 +10,9 @@ from mneme._rules.options import Options
 from mneme._rules.similarity import RESOLUTION as RESOLUTION  # noqa: PLC0414 -- for who asks for verdicts
 from mneme.ports import Record
 
-Reason: TypeAlias = Literal["accepted", "below_threshold", "expired", "rejected", "low_confidence", "denied"]
+Reason: TypeAlias = Literal[
+    "accepted", "below_threshold", "expired", "rejected", "low_confidence", "denied", "uncertified"
+]
 
 logger = logging.getLogger("mneme")
 

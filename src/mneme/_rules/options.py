@@ -28,6 +28,7 @@ from mneme.ports import Codec, Guard, VectorDType
 Validator = Callable[[Any], bool]
 OnStoreError: TypeAlias = Literal["raise", "miss"]
 OnAlarm: TypeAlias = Literal["tighten", "report"]
+Threshold: TypeAlias = "float | Literal['certified']"
 _ERROR_MARKS = ("[ERROR]", "[LLM Error]")
 
 

@@ -217,25 +217,25 @@ def _unreachable(points: Sequence[CurvePoint], min_precision: float | None, min_
     )
 
 
-def checked_grid(grid: Iterable[float] | None) -> tuple[float, ...]:
+def checked_grid(grid: Iterable[float] | None, most: float = 1) -> tuple[float, ...]:
     """Distinct thresholds in rising order; `GRID` for none.
 
     Raises:
-        TypeError, ValueError: One is no number from 0 to 1, or there are none.
+        TypeError, ValueError: One is no number from 0 to *most*, or there are none.
     """
     if grid is None:
         return GRID
-    thresholds = sorted({_checked_unit(threshold, "a threshold of the grid") for threshold in grid})
+    thresholds = sorted({_checked_unit(threshold, "a threshold of the grid", most) for threshold in grid})
     if not thresholds:
-        raise ValueError("the grid is empty; give thresholds from 0 to 1, or leave it out")
+        raise ValueError(f"the grid is empty; give thresholds from 0 to {most:g}, or leave it out")
     return tuple(thresholds)
 
 
-def _checked_unit(value: Any, what: str) -> float:
+def _checked_unit(value: Any, what: str, most: float = 1) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)):
-        raise TypeError(f"{what} must be a number from 0 to 1, not {type(value).__name__}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{what} must be from 0 to 1, got {value!r}")
+        raise TypeError(f"{what} must be a number from 0 to {most:g}, not {type(value).__name__}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{what} must be from 0 to {most:g}, got {value!r}")
     return float(value)
 
 

@@ -7,6 +7,7 @@ import click
 from mneme import __version__
 from mneme.cli._calibrate import calibrate
 from mneme.cli._care import check, clear, vacuum
+from mneme.cli._certify import certify
 from mneme.cli._checkpoint import export, import_
 from mneme.cli._forget import forget
 from mneme.cli._get import get
@@ -60,6 +61,7 @@ Examples:
   mneme import answers.mneme copy.db                         and out of it again
   mneme plan --entries 10m --dim 768                         what that many would take
   mneme calibrate pairs.jsonl                                a threshold from labelled pairs
+  mneme certify traffic.jsonl                                how often a hit is wrong
 
 Every command takes --json: one document on stdout, errors as JSON on stderr. Where there is no terminal the output
 is plain text.
@@ -86,5 +88,6 @@ for _command in (
     import_,
     plan,
     calibrate,
+    certify,
 ):
     app.add_command(_command)

@@ -20,6 +20,7 @@ _REASONS = {
     "hit_semantic": "a stored query is similar enough",
     "no_match": "nothing stored is similar enough",
     "no_embedder": "no equal query is stored, and without an embedder nothing else can be found",
+    "uncertified": "no equal query is stored, and nothing else is certified",
     "too_long": "no equal query is stored, and the embedder cannot tell this text from others",
     "embedder_failure": "no equal query is stored, and the embedder failed",
     "expired": "the entry that would answer has expired",
