@@ -24,6 +24,8 @@ COSINE = (0.7, 0.75, 0.8, 0.85, 0.88, 0.9, 0.92, 0.95)
 CONTRAST = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 RATES = (0.01, 0.02, 0.03)
+ENOUGH = 200
+"""Hits, from which a rate of false ones says something."""
 CURVES = {
     "cosine": [Rule(round(0.66 + 0.02 * n, 2)) for n in range(16)],
     "contrast": [Rule(round(0.74 + 0.04 * n, 2), contrast=True, least=0.6) for n in range(16)],
@@ -150,8 +152,8 @@ def curve(tallies: Tallies) -> None:
 
 
 def _points(tallies: Tallies, rules: Sequence[Rule]) -> tuple[list[float], list[float]]:
-    """Shares of requests served, rising, and of false hits among them."""
-    chosen = [tallies[rule] for rule in rules]
+    """Shares of requests served, rising, and of false hits among them; where there are enough to tell."""
+    chosen = [tallies[rule] for rule in rules if tallies[rule].hits >= ENOUGH]
     points = sorted((one.hits / one.requests, one.false / max(one.hits, 1)) for one in chosen)
     return [point[0] for point in points], [point[1] for point in points]
 

@@ -167,6 +167,35 @@ def test_a_refused_entry_lets_one_with_the_same_rival_answer(open_cache, clock):
     assert cache.explain("p @4", similarity_threshold=1.0).reason == "hit_semantic"
 
 
+def test_an_entry_behind_many_that_may_not_answer_is_reached_and_each_is_judged_once(open_cache, clock):
+    ages = []
+
+    def confidence(similarity, age):
+        ages.append(age)
+        return 0 if age > 5 else 1
+
+    cache = open_cache(value_contrast=True, confidence_fn=confidence, min_confidence=1)
+    cache.put_many([(f"old @{number / 100}", "water") for number in range(20)])
+    clock.advance(10)
+    cache.put("new @5", "water")
+    assert cache.get("p @-1").query == "new @5"
+    assert sorted(ages) == [0.0] + [10.0] * 20
+
+
+def test_one_comparison_is_enough_to_see_that_the_nearest_disagree(open_cache):
+    asked = []
+
+    def value_eq(one, other):
+        asked.append((one, other))
+        return one == other
+
+    cache = open_cache(value_contrast=True, similarity_threshold=THRESHOLD, value_eq=value_eq)
+    for degrees in range(0, 40, 2):
+        cache.put(f"q @{degrees}", str(degrees))
+    assert cache.get("p @21") is None
+    assert len(asked) == 1
+
+
 def test_the_same_answer_is_what_value_eq_says(open_cache):
     def by_city(one, other):
         return one["city"] == other["city"]

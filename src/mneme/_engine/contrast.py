@@ -64,7 +64,7 @@ class Field:
         for other, similarity in self.entries:
             if similarity <= bound:
                 return bound
-            if other.id != record.id and not is_expired(other.expires_at, self.now) and not self._agree(record, other):
+            if not is_expired(other.expires_at, self.now) and not self._agree(record, other):  # each agrees with itself
                 return similarity
         if self.known <= bound:
             return bound
