@@ -152,9 +152,12 @@ def test_every_event_has_its_fields(open_cache, clock, events):
     clock.advance(3)
     hit = cache.get("rain @0", namespace="n")
     common = {"namespace": "n", "entry_id": hit.entry_id, "age_seconds": 3.0, "seconds_saved": 0.0, "cost_saved": 0.0}
-    assert events.pop() == ("hit_exact", {**common, "similarity": 1.0, "confidence": 1.0})
+    assert events.pop() == ("hit_exact", {**common, "similarity": 1.0, "score": 1.0, "confidence": 1.0})
     hit = cache.get("mist @1", namespace="n")
-    assert events.pop() == ("hit_semantic", {**common, "similarity": hit.similarity, "confidence": hit.confidence})
+    assert events.pop() == (
+        "hit_semantic",
+        {**common, "similarity": hit.similarity, "score": hit.score, "confidence": hit.confidence},
+    )
     cache.get("mist @1")
     assert events.pop() == ("miss", {"namespace": "default", "reason": "no_match"})
     cache.put("rain @0", "[ERROR]")

@@ -62,6 +62,7 @@ class Events:
                 hit.namespace,
                 entry_id=hit.entry_id,
                 similarity=hit.similarity,
+                score=hit.score,
                 confidence=hit.confidence,
                 age_seconds=hit.age_seconds,
                 seconds_saved=record.compute_seconds,
