@@ -136,7 +136,9 @@ def _rows(where: str, store: Store, bare: Bare, shop: Workshop) -> Iterator[Row]
     name = where.partition(" ")[0]
     count, calls = ENTRIES[name], CALLS[name]
     queries, vectors = shop.stored[:count], shop.corpus.vectors(DIM)[:count]
-    with SemanticCache(store=store, embedder=NoEmbedder(DIM), hot_bytes=0, similarity_threshold=THRESHOLD) as cache:
+    with SemanticCache(
+        store=store, embedder=NoEmbedder(DIM), hot_bytes=0, similarity_threshold=THRESHOLD, guards=()
+    ) as cache:
         for batch in batches(items(queries, vectors), 1000):
             assert cache.put_many(batch) == len(batch)
         number_of = {query: number for number, query in enumerate(queries)}

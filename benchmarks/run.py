@@ -17,6 +17,7 @@ import rows_crypto
 import rows_exact
 import rows_fast
 import rows_graphs
+import rows_guards
 import rows_index
 import rows_processes
 import rows_search
@@ -32,6 +33,7 @@ from workshop import ON_REQUEST, TOPICS, Workshop
 MODULES = (
     rows_exact,
     rows_semantic,
+    rows_guards,
     rows_contrast,
     rows_search,
     rows_graphs,

@@ -135,7 +135,8 @@ class Workshop:
     def open(self, path: Path, dim: int | None, **options: Any) -> SemanticCache:
         """A cache on this file; without a dimension it has an exact layer alone, and opens at once."""
         embedder: Embedder | None = None if dim is None else NoEmbedder(dim)
-        return SemanticCache(path, embedder, **options)
+        # The sentences of two vectors that are made to be similar are not.
+        return SemanticCache(path, embedder, **{"guards": (), **options})
 
     def empty(self, dim: int) -> Path:
         """An empty file with the tables and indexes of a cache, for a floor to write to."""

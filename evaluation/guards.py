@@ -83,10 +83,12 @@ def _traps(file: Path, options: argparse.Namespace) -> Iterator[str]:
 def _qqp(file: Path, options: argparse.Namespace) -> Iterator[str]:
     rows = list(_rows(file))
     random.Random(options.seed).shuffle(rows)
-    sample = [row for label in (True, False) for row in [row for row in rows if row["same"] is label][: options.pairs]]
+    sample = [
+        row for label in (True, False) for row in [row for row in rows if bool(row["same"]) is label][: options.pairs]
+    ]
     similarities = _similarities([(row["a"], row["b"]) for row in sample])
     pairs = [
-        Pair(row["a"], row["b"], row["same"], "question", similarity)
+        Pair(row["a"], row["b"], bool(row["same"]), "question", similarity)
         for row, similarity in zip(sample, similarities, strict=True)
     ]
     yield f"\n### Quora question pairs: {len(pairs)} of {len(rows)}, labels as they are\n"

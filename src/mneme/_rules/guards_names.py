@@ -22,8 +22,9 @@ _CODE = re.compile(
     r"|\b[A-Za-z](?:\+\+|\#)|(?<!\w)\.[Nn][Ee][Tt]\b"  # C++, C#, .NET
     r"|\b\w+\(\)",
 )
-# What every literal has somewhere: looked for first, because most questions have none.
-_SUSPECT = re.compile(r"[_@#/\\`\"“«(+]|[a-z][A-Z]|\.\w|(?<!\w)-|\bwww\.")
+# What every literal has somewhere: looked for first, because most questions have none of it.
+_MARKS = frozenset('_@#/\\`"“«(+')
+_SUSPECT = re.compile(r"[a-z][A-Z]|\.\w|(?<!\w)-")
 # What is written with a capital and names nothing that an answer depends on, or is read by another guard.
 _NO_NAMES = words(
     "i i'm i'd i'll i've ok okay hi hello hey thanks thank please pls cheers mr mrs ms dr tv pc sim atm pin id faq "
@@ -77,7 +78,7 @@ _GERMAN = words("der die das und ist ich wie ein eine nicht mein meine zu auf f�
 @remembered
 def literals(text: Reading) -> frozenset[str]:
     """What is quoted, or can only be code, a path or an address; case folded."""
-    if not _SUSPECT.search(text):
+    if _MARKS.isdisjoint(text) and not _SUSPECT.search(text):
         return frozenset()
     found = {next(part for part in match if part).strip() for match in _QUOTED.findall(text)}
     for match in _CODE.findall(text):
@@ -113,11 +114,10 @@ def names(text: Reading) -> tuple[str, ...]:
     The first word of a sentence is none. In German, and in a text that has hardly a word without a capital, capitals
     say nothing.
     """
-    plain = str.__str__(text)
-    if plain[1:] == plain[1:].lower() or (not text.english and text.vocabulary & _GERMAN):
+    if not text.capitals or (not text.english and text.vocabulary & _GERMAN):
         return ()
     found, first, inner, lower = [], True, 0, 0
-    for token in _TOKEN.findall(plain):
+    for token in _TOKEN.findall(text):
         if token in _SENTENCE_ENDS:
             first = True
             continue

@@ -46,6 +46,8 @@ class Reading(str):  # noqa: SLOT000 -- what is remembered needs a dictionary
     """The different words."""
     stems: frozenset[str]
     """The different words without their endings."""
+    capitals: bool
+    """Whether any letter but the first is a capital."""
     english: bool
     """Whether the text may be English. A text without any word of grammar passes for it."""
 
@@ -53,6 +55,8 @@ class Reading(str):  # noqa: SLOT000 -- what is remembered needs a dictionary
         """White space says nothing, nor do the full stops of "U.S." or "a.m."."""
         text = " ".join(text.split())
         new = super().__new__(cls, _DOTTED.sub("", text) if "." in text else text)
+        rest = text[1:]
+        new.capitals = rest != rest.lower()
         new.folded = new.casefold().replace("\u2019", "'")
         new.lowers = tuple([word.removesuffix("'s") for word in _WORD.findall(new.folded)])
         new.vocabulary = vocabulary = frozenset(new.lowers)
