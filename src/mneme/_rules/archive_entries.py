@@ -21,6 +21,8 @@ ENTRY = struct.Struct("<32s16s6d8I")
 """Key, partition, six numbers, flags, and the lengths of the seven texts that follow."""
 HAS_VECTOR, EXPIRES, IS_REMOVABLE = 1, 2, 4
 _TEXTS = ("namespace", "scope", "query", "codec", "metadata", "tags", "response")
+SEALED = "sealed:"
+"""What the codec of an encrypted entry begins with; there, all its texts are in codec and response."""
 _FAR = 1e-3
 """How far a vector's length may be from 1: far more than rounding, far less than what is no unit vector."""
 _AROUND = 4 * 2**20
@@ -51,7 +53,7 @@ def batches_of(records: Sequence[Record]) -> Iterator[list[Record]]:
     part: list[Record] = []
     size = 0
     for record in records:
-        takes = ENTRY.size + len(record.payload) + len(record.query) + len(record.metadata)
+        takes = ENTRY.size + sum(map(len, (record.payload, record.query, record.metadata, record.codec, record.scope)))
         takes = max(takes, 0 if record.vector is None else record.vector.nbytes)
         if part and size + takes > BLOCK:
             yield part
@@ -94,7 +96,7 @@ def entries_body(records: Sequence[Record]) -> bytes:
             raise CheckpointError(f"the entry with the id {record.id} cannot be written: {error}") from error
         if not all(map(math.isfinite, numbers)) or len(record.key) != 32:
             raise CheckpointError(f"the entry with the id {record.id} has an improper time or key; delete it")
-        if record.partition != partition_of(record.namespace, record.scope):
+        if not _is_in_its_place(record):
             raise CheckpointError(
                 f"the entry with the id {record.id} is in the partition of another namespace or scope; delete it"
             )
@@ -186,10 +188,6 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
         raise CheckpointError("an entry that does not expire has a time for it")
     namespace, scope, query, codec, metadata = map(_text, texts[:5])
     _object(metadata)
-    if not (namespace and query and codec):
-        raise CheckpointError("an entry has no namespace, no query or no codec")
-    if partition != partition_of(namespace, scope):
-        raise CheckpointError("an entry is in the partition of another namespace or scope")
     record = Record(
         key,
         partition,
@@ -207,7 +205,20 @@ def _record(body: bytes, at: int, limits: Limits) -> tuple[Record, int, int]:
         compute_seconds,
         cost=cost,
     )
+    if not _is_in_its_place(record):
+        raise CheckpointError("an entry is in the partition of another namespace or scope, or has no query")
     return record, flags, at
+
+
+def _is_in_its_place(record: Record) -> bool:
+    """Whether the partition is that of namespace and scope: stores take one for the other.
+
+    Of an encrypted entry nobody can tell but who has the keys; and nobody else is served it.
+    """
+    if record.codec.startswith(SEALED):
+        return not (record.query or record.scope or record.metadata or record.vector is not None)
+    named = bool(record.namespace and record.query and record.codec)
+    return named and record.partition == partition_of(record.namespace, record.scope)
 
 
 def _text(encoded: bytes) -> str:
