@@ -126,6 +126,7 @@ OPTIONS = {
     "value_eq": None,
     "value_contrast": False,
     "alias_threshold": None,
+    "eviction": "lru",
     "guards": DEFAULT_GUARDS,
     "audit_rate": 0.0,
     "max_false_hit_rate": None,

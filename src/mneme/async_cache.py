@@ -17,7 +17,7 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnAlarm, OnStoreError, Threshold
+from mneme._rules.options import Eviction, OnAlarm, OnStoreError, Threshold
 from mneme._runtime.tasks import TaskRuntime
 from mneme.cache import SemanticCache
 from mneme.certificates import Certificate, CertificateStatus
@@ -80,6 +80,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         max_false_hit_rate: float | None = None,
         on_alarm: OnAlarm = "tighten",
         clock: Clock | None = None,
+        eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
         self._core = assemble(
@@ -114,6 +115,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
             max_false_hit_rate=max_false_hit_rate,
             on_alarm=on_alarm,
             clock=clock,
+            eviction=eviction,
             guards=guards,
         )
 

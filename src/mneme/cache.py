@@ -17,7 +17,7 @@ from mneme._rules.contrast import ValueContrast
 from mneme._rules.expiry import TTL
 from mneme._rules.guards import DEFAULT_GUARDS
 from mneme._rules.keys import Scope
-from mneme._rules.options import OnAlarm, OnStoreError, Threshold
+from mneme._rules.options import Eviction, OnAlarm, OnStoreError, Threshold
 from mneme._runtime.drive import complete
 from mneme._runtime.threads import ThreadRuntime
 from mneme.certificates import Certificate, CertificateStatus
@@ -45,7 +45,7 @@ class SemanticCache:
             `use_certificate`; a namespace without one that holds is served from its exact layer alone, and the embedder
             is not asked. A call's own threshold can then only be stricter.
         default_ttl: How long entries live that are put without a `ttl`: seconds, a timedelta or "1h30m".
-        max_entries: Above so many the least recently used are evicted. Large caches are brought slightly below.
+        max_entries: Above so many some are evicted, see *eviction*. Large caches are brought slightly below.
         namespace_quotas: The same for single namespaces; a quota of 0 admits nothing.
         confidence_fn: Called with similarity and age in seconds; returns the confidence of a hit. By default the
             similarity. See `half_life`.
@@ -90,6 +90,9 @@ class SemanticCache:
         alias_threshold: What is stored with the answer of an entry that is at least so similar, becomes an alias: an
             entry of the exact layer alone, without a vector. `None` gives every entry its vector.
         clock: Where the time comes from; wall time by default.
+        eviction: Which entries go when there are more than *max_entries* or a quota allows: those used longest ago
+            ("lru"); those that are cheap, seldom asked for and large ("gdsf"), by the cost they were put with or the
+            time they took to compute; or those not asked for since they were last considered ("sieve").
         guards: What refuses a similar question whose answer must be another one: other numbers, a negation, other
             names. By default those of `mneme.guards.DEFAULT_GUARDS`; `()` for none. See `mneme.guards`.
 
@@ -143,6 +146,7 @@ class SemanticCache:
         max_false_hit_rate: float | None = None,
         on_alarm: OnAlarm = "tighten",
         clock: Clock | None = None,
+        eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
         self._core = assemble(
@@ -177,6 +181,7 @@ class SemanticCache:
             max_false_hit_rate=max_false_hit_rate,
             on_alarm=on_alarm,
             clock=clock,
+            eviction=eviction,
             guards=guards,
         )
         complete(maintain.begin(self._core))

@@ -23,6 +23,7 @@ from mneme._runtime.following import Following
 from mneme._runtime.fork import FORKED, Gone
 from mneme._runtime.hot import HotEntry, HotLayer
 from mneme._runtime.notes import Notes
+from mneme._runtime.ranking import RankedUsageLog, ranking_of
 from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError, StoreBackendError
@@ -114,7 +115,9 @@ class Core:
         self.clock = clock
         self.events = events
         self.hot = HotLayer(hot_bytes)
-        self.usage = UsageLog(clock.now())
+        self.ranking = ranking_of(options.eviction, options.namespace_quotas) if options.capped else None
+        """Which entries go first, where that is not for the store to say."""
+        self.usage = UsageLog(clock.now()) if self.ranking is None else RankedUsageLog(clock.now(), self.ranking)
         self.flights = Flights(runtime)
         self.notes = Notes()
         """What the cache knows beside its entries; written by `notes.write`."""

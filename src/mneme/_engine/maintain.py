@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from mneme._engine import choose, follow, removal, saved, sync, usage, watch
+from mneme._engine import choose, follow, ranks, removal, saved, sync, usage, watch
 from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
@@ -77,6 +77,7 @@ async def _open(core: Core) -> None:
         elif core.applied_seq != info.seq:
             core.mark_dirty()
             await sync.catch_up(core)
+        await ranks.load(core)
         await choose.index(core)
         if core.saved_seq is None:
             await saved.save(core)

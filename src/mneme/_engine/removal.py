@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mneme._engine import sync, usage
+from mneme._engine import ranks, sync, usage
 from mneme._engine.core import Core
 from mneme._rules import eviction
 from mneme._rules.matching import Verdict
@@ -32,6 +32,7 @@ async def remove_held(core: Core, selection: Selection) -> list[Removed]:
         ids = [one.id for one in removed]
         core.hot.discard(ids)
         core.notes.forget(ids)
+        ranks.removed(core, ids)
         if core.embedder is not None and ids:
             await sync.change_index(core, lambda index: index.remove(ids))
         if removed:
@@ -93,9 +94,10 @@ def may_be_due(core: Core, now: float) -> bool:
     return core.options.capped or core.usage.is_due(now)
 
 
-async def evict(core: Core, now: float) -> Evicted:
-    """Remove the least recently used entries above the caps; which they were. The caller holds `writer`.
+async def evict(core: Core, now: float, written: Sequence[int] = ()) -> Evicted:
+    """Remove entries above the caps, as the policy says; which they were. The caller holds `writer`.
 
+    What was just *written* goes only if there is nothing else: or it might be gone before anybody could ask for it.
     Nobody asked for it, and what a failing store leaves over is left to the next write.
     """
     removed: list[Removed] = []
@@ -105,8 +107,13 @@ async def evict(core: Core, now: float) -> Evicted:
         if core.options.capped and (core.dirty or core.counts_behind):
             await sync.count(core)
         for namespace, count in eviction.plan(core.counts, core.options.namespace_quotas, core.options.max_entries):
-            await usage.flush(core)  # or the store would not know what was used last
-            removed += await remove_held(core, Selection(namespace=namespace, least_recent=count))
+            chosen: list[int] = []
+            if core.ranking is not None and (chosen := core.ranking.victims(namespace, count, frozenset(written))):
+                removed += await remove_held(core, Selection(refs=chosen))
+                core.ranking.removed(chosen)  # of what others had removed already, the store says nothing
+            if len(chosen) < count:
+                await usage.flush(core)  # or the store would not know what was used last
+                removed += await remove_held(core, Selection(namespace=namespace, least_recent=count - len(chosen)))
     except StoreBackendError as error:
         return Evicted(removed, error)
     return Evicted(removed)

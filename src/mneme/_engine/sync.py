@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from mneme._engine import ranks
 from mneme._engine.core import Core
 from mneme._rules.reserved import NOTES, is_reserved
 from mneme.errors import CorruptCacheError
@@ -170,6 +171,8 @@ async def _apply(core: Core, changes: Sequence[Change]) -> None:
     core.usage.replaced({record.id: record.accessed_at for record in found})
     core.hot.discard([*gone, *alive])
     core.notes.forget(gone)
+    ranks.removed(core, gone)
+    ranks.wrote(core, found, [record.id for record in found])
     core.notes.keep(record for record in found if record.namespace == NOTES)
 
 
@@ -203,6 +206,7 @@ async def _start_over(core: Core) -> None:
     core.hot.clear()
     await refill_index(core, core.index.dtype)
     await load_notes(core)
+    await ranks.load(core)
     core.applied_seq = info.seq
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mneme._engine import alias, removal, saved, sync
+from mneme._engine import alias, ranks, removal, saved, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
 from mneme._engine.removal import Evicted
@@ -209,6 +209,8 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
         _make_hot(core, drafts, written)
         await sync.index_records(core, records, [done.id for done in written], matrix)
         core.changed(written)
+        ids = [done.id for done in written]
+        ranks.wrote(core, records, ids)
         if any(done.replaced for done in written):
             pairs = list(zip(records, written, strict=True))
             core.usage.replaced({done.id: record.accessed_at for record, done in pairs if done.replaced})
@@ -226,4 +228,4 @@ async def _commit(core: Core, drafts: Sequence[Draft], matrix: Matrix | None) ->
     if core.following.shares is not None:
         await saved.share_if_due(core)
     now = drafts[-1].record.accessed_at
-    return written, await removal.evict(core, now) if removal.may_be_due(core, now) else removal.NOTHING
+    return written, await removal.evict(core, now, ids) if removal.may_be_due(core, now) else removal.NOTHING

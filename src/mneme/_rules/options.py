@@ -29,6 +29,7 @@ Validator = Callable[[Any], bool]
 OnStoreError: TypeAlias = Literal["raise", "miss"]
 OnAlarm: TypeAlias = Literal["tighten", "report"]
 Threshold: TypeAlias = "float | Literal['certified']"
+Eviction: TypeAlias = Literal["lru", "gdsf", "sieve"]
 _ERROR_MARKS = ("[ERROR]", "[LLM Error]")
 
 
@@ -52,6 +53,7 @@ class Options:
     value_eq: ValueEq = operator.eq
     value_contrast: ValueContrast | None = None
     alias_threshold: float | None = None
+    eviction: Eviction = "lru"
     guards: tuple[Guard, ...] = ()
     audit_rate: float = 0.0
     max_false_hit_rate: float | None = None
@@ -98,6 +100,7 @@ def make_options(
     value_eq: ValueEq | None = None,
     value_contrast: bool | ValueContrast = False,
     alias_threshold: float | None = None,
+    eviction: Eviction = "lru",
     guards: Sequence[Guard] = (),
     audit_rate: float = 0.0,
     max_false_hit_rate: float | None = None,
@@ -136,6 +139,7 @@ def make_options(
         value_eq=operator.eq if value_eq is None else value_eq,
         value_contrast=_contrast(value_contrast),
         alias_threshold=None if alias_threshold is None else check_unit(alias_threshold, "alias_threshold"),
+        eviction=check_choice(eviction, "eviction", get_args(Eviction)),
         guards=check_guards(guards),
         audit_rate=check_share(audit_rate, "audit_rate"),
         max_false_hit_rate=_limit(max_false_hit_rate, audit_rate),
