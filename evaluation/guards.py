@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default=os.environ.get("MNEME_BENCH_DATA", "."), help="the folder of the data")
     parser.add_argument("--threshold", type=float, action="append", help="may be given again; 0.80, 0.85 and 0.90")
-    parser.add_argument("--pairs", type=int, default=6000, help="how many pairs of Quora questions of each label")
+    parser.add_argument("--pairs", type=int, default=4000, help="how many pairs of Quora questions of each label")
     parser.add_argument("--seed", type=int, default=7, help="of the sample of Quora questions")
     parser.add_argument("--show", type=int, default=0, help="so many examples of what each guard refuses wrongly")
     options = parser.parse_args()

@@ -23,11 +23,11 @@ MAY_IMPORT = {
     "ports": ("errors", "types", "records"),
     # 3
     "_rules": CONTRACTS,
+    "guards": RULES,
     # 4: flows stand on the runtime, never the other way round
     "_runtime": RULES,
     "_engine": (*RULES, "_runtime"),
     # 5: a backend knows neither the engine nor another kind of backend
-    "guards": RULES,
     "indexes": RULES,
     "stores": RULES,
     # 6: both faces offer the decorator; the async one takes its documentation from the other

@@ -359,6 +359,7 @@ class Nameless:
         ([Nameless()], TypeError, "must have a name"),
         ([Watcher(name=3)], TypeError, "must be a str, not int"),
         ([Watcher(name=" ")], ValueError, "is empty"),
+        ([Watcher(below="0.9")], TypeError, "below of the guard 'watcher' must be a similarity, not str"),
         ([NEGATION, Watcher(name="negation")], ValueError, "2 guards of the name 'negation'"),
     ],
 )

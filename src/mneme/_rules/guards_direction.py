@@ -100,7 +100,11 @@ def _before(tokens: list[str], position: int) -> list[str]:
 
 
 def direction_differs(asked: Reading, stored: Reading) -> str | None:
-    """Whether what is the start in one text is the goal in the other."""
+    """Whether what is the start in one text is the goal in the other, or two of its words have changed places."""
+    if not asked.stems.isdisjoint(_MUTUAL):
+        return None
+    if (places := _exchanged(asked, stored)) is not None:
+        return f"changed places: {places[0]} / {places[1]}"
     one, other = ends(asked), ends(stored)
     forth, back = one.source & other.target, one.target & other.source
     straight = (one.source & other.source) | (one.target & other.target)
@@ -111,6 +115,40 @@ def direction_differs(asked: Reading, stored: Reading) -> str | None:
     if one.said_source & other.said_target or one.said_target & other.said_source:
         return f"the other way round: {_way(one)}, {_way(other)}"
     return None
+
+
+def _exchanged(asked: Reading, stored: Reading) -> tuple[str, str] | None:
+    """Two words or short phrases that stand in each other's places, while all else is equal: who does what to whom.
+
+    What is joined by "and" or "or" may stand in any order. A clause that was moved is none: nothing stands between it
+    and the rest that stays where it was.
+    """
+    ones, others = asked.lowers, stored.lowers
+    if ones == others or len(ones) != len(others) or asked.vocabulary != stored.vocabulary or not asked.english:
+        return None
+    start, end = 0, len(ones)
+    while ones[start] == others[start]:
+        start += 1
+    while ones[end - 1] == others[end - 1]:
+        end -= 1
+    mine, theirs = ones[start:end], others[start:end]
+    for first in range(1, min(_PHRASE, len(mine) - 2) + 1):
+        for last in range(1, min(_PHRASE, len(mine) - first - 1) + 1):
+            between = mine[first:-last]
+            if (
+                mine[:first] == theirs[-first:]
+                and mine[-last:] == theirs[:last]
+                and between == theirs[last:-first]
+                and _JOINS.isdisjoint(between)
+            ):
+                return " ".join(mine[:first]), " ".join(mine[-last:])
+    return None
+
+
+_PHRASE = 3
+_JOINS = words("and or nor vs versus plus with is are")
+# Stems of what holds in both directions.
+_MUTUAL = words("distanc far compar comparison differ different differenc similar similarity between relation common")
 
 
 def _way(ends: Ends) -> str:

@@ -50,7 +50,7 @@ class Rule:
             raise TypeError(f"differs must be callable with two questions, not {type(differs).__name__}")
         self.name = name
         self.slow = slow
-        self.awaited = is_awaited_call(differs)
+        self.awaited: bool = is_awaited_call(differs)
         self._differs = differs
 
     def check(self, asked: str, stored: str, /, *, similarity: float = 1.0, response: Any = None) -> Any:  # noqa: ARG002 -- the protocol's
@@ -68,16 +68,16 @@ class Uncertain:
     asked of.
 
     Args:
-        guard: Any guard. Unless it says otherwise itself, it counts as slow: the async face gives it a worker thread.
+        guard: Any guard. It counts as slow: the async face gives it a worker thread, unless it is awaited.
         below: Entries at least as similar as this are not shown to it.
     """
 
     def __init__(self, guard: Guard, *, below: float) -> None:
         check_guard(guard)
-        self.name = guard.name
-        self.below = min(check_unit(below, "below"), getattr(guard, "below", 1.0))
-        self.awaited = is_awaited(guard)
-        self.slow = not self.awaited and not isinstance(guard, TextGuard)
+        self.name: str = guard.name
+        self.below: float = min(check_unit(below, "below"), getattr(guard, "below", 1.0))
+        self.awaited: bool = is_awaited(guard)
+        self.slow: bool = not self.awaited and not isinstance(guard, TextGuard)
         self._guard = guard
 
     def check(self, asked: str, stored: str, /, *, similarity: float, response: Any = None) -> Any:
@@ -101,6 +101,9 @@ def check_guard(guard: Any) -> Guard:
         raise TypeError(f"the name of a guard must be a str, not {type(guard.name).__name__}")
     if not guard.name or guard.name.isspace():
         raise ValueError(f"the name of the guard {guard!r} is empty; events and explanations need one")
+    below = getattr(guard, "below", 0.0)
+    if isinstance(below, bool) or not isinstance(below, (int, float)):
+        raise TypeError(f"below of the guard {guard.name!r} must be a similarity, not {type(below).__name__}")
     checked: Guard = guard
     return checked
 
