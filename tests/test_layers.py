@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "mneme"
 
 # Each unit (a module or package right under `mneme`) and the other units it may import.
-CONTRACTS = ("errors", "types", "certificates", "records", "ports")
+CONTRACTS = ("errors", "types", "certificates", "records", "capabilities", "ports")
 RULES = (*CONTRACTS, "_rules")
 MACHINERY = (*RULES, "_runtime", "_engine")
 BACKENDS = (*MACHINERY, "indexes", "stores")
@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "certificates": (),
     # 2
     "records": (),
-    "ports": ("errors", "types", "records"),
+    "capabilities": ("errors", "types", "records"),
+    "ports": ("errors", "types", "records", "capabilities"),
     # 3
     "_rules": CONTRACTS,
     "guards": RULES,

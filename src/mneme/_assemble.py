@@ -100,6 +100,7 @@ def assemble(
         choice=choice,
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
+        damage_of_index=_damage_of_index,
         new_mark=partial(secrets.token_hex, 16),
         # To ask a file costs microseconds, and many a user has two processes without knowing it.
         following=Following(
@@ -155,6 +156,12 @@ def _index_path(
         raise TypeError(f"the index option 'path' must be a path, or None not to save it, not {type(path).__name__}")
     rest = {name: value for name, value in options.items() if name != "path"}
     return None if path is None else str(Path(path).absolute()), rest or None
+
+
+def _damage_of_index(path: str) -> str | None:
+    from mneme.indexes._verify import damage_of  # noqa: PLC0415 -- loaded when used
+
+    return damage_of(path)
 
 
 def _shared_path(store: Store | AsyncStore, path: str | None, backend: str | Index) -> str:

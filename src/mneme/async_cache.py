@@ -8,7 +8,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import certificates, dump, forget as forgetting, maintain, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -23,7 +23,7 @@ from mneme.cache import SemanticCache
 from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, RepairReport, Stats, Watch
 
 C = TypeVar("C", bound="AsyncSemanticCache")
 
@@ -434,6 +434,9 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         except BaseException:
             restore.undo()
             raise
+
+    async def repair(self, *, apply: bool = False) -> RepairReport:
+        return await repairing.repair(self._core, apply=apply)
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
 

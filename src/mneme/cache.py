@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import certificates, dump, forget as forgetting, maintain, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -23,7 +23,7 @@ from mneme._runtime.threads import ThreadRuntime
 from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, Stats, Watch
+from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, RepairReport, Stats, Watch
 
 C = TypeVar("C", bound="SemanticCache")
 
@@ -800,6 +800,21 @@ class SemanticCache:
         except BaseException:
             restore.undo()
             raise
+
+    def repair(self, *, apply: bool = False) -> RepairReport:
+        """Put right what `check` finds; unless *apply*, only say what would be done, and alter nothing.
+
+        In a SQLite file rows are made to fit the entries, broken indexes are built anew, vectors that cannot be used
+        are removed, so that their entries answer on the exact layer alone, and entries that cannot stay are moved out
+        into the file `-broken.jsonl` beside it, all in one transaction. A damaged saved index is made anew, and so is
+        memory that does not agree with the store. Other processes that use the file read it anew. No entry that can be
+        kept is lost. A file whose pages are damaged is left alone: `mneme.stores.salvage` copies what can be read out
+        of it. Other stores repair nothing by themselves.
+
+        Raises:
+            StoreBackendError: The store failed; nothing was altered in it.
+        """
+        return complete(repairing.repair(self._core, apply=apply))
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ __all__ = [
     "Layer",
     "ReembedProgress",
     "ReembedReport",
+    "Repair",
+    "RepairReport",
+    "Salvaged",
     "Stats",
     "Watch",
 ]
@@ -167,6 +170,48 @@ class Health:
     store_backend: str
     vector_dtype: str
     multi_process_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One thing that was wrong, and what was done about it, or would be."""
+
+    problem: str
+    remedy: str
+    lost: int = 0
+    """How many entries it costs: they are moved out, not deleted."""
+    possible: bool = True
+    """Whether it can be repaired here; if not, *remedy* says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What `repair` did, or would do."""
+
+    applied: bool
+    """Whether it was done; if not, nothing was altered."""
+    repairs: tuple[Repair, ...]
+    """In order; empty if nothing was wrong."""
+    problems: tuple[str, ...]
+    """What `check` says afterwards; without *applied*, what it says now."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What `mneme.stores.salvage` could copy out of a damaged file."""
+
+    entries: int
+    vectors: int
+    """Entries that have their vector; the others answer on the exact layer alone."""
+    lost: int
+    """Entries that are known to have been there and could not be read."""
+    problems: tuple[str, ...]
+    """What could not be read, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

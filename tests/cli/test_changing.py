@@ -256,3 +256,42 @@ def test_forget_exits_with_1_and_says_how_to_finish_when_traces_remain(mneme, fi
     assert "forget again" in ran.out
     assert ran.out.endswith("removed 1 entry, but traces remain; 2 entries left\n")
     assert mneme("forget", filled, "--tag", "geography", "--yes").code == 0
+
+
+# --- check --repair and --salvage ------------------------------------------------------------------------------------
+
+
+def test_check_repair_says_what_it_would_do_and_does_it_when_told_to(mneme, filled):
+    assert mneme("check", filled, "--repair").out == "sound\n"
+    connection = sqlite3.connect(filled)
+    connection.execute("DELETE FROM facts WHERE id = 1")
+    connection.execute("UPDATE entries SET key = x'00' WHERE id = 2")
+    connection.commit()
+    connection.close()
+    ran = mneme("check", filled, "--repair")
+    assert ran.code == 1
+    assert "1 entries have no row of facts. they get one" in ran.out
+    assert "(1 entry moved out)" in ran.out
+    assert ran.out.endswith("would be repaired; pass --apply to do it\n")
+    assert mneme("check", filled).code == 1
+    ran = mneme("check", filled, "--repair", "--apply", "--json")
+    assert (ran.code, ran.document["sound"], ran.document["applied"], ran.document["problems"]) == (0, True, True, [])
+    assert {"problem", "remedy", "lost", "possible"} == set(ran.document["repairs"][0])
+    assert mneme("check", filled).out == "sound: 2 entries\n"
+
+
+def test_check_salvage_makes_a_new_file_of_what_can_be_read(mneme, filled, tmp_path):
+    ran = mneme("check", filled, "--salvage", tmp_path / "new.db")
+    assert (ran.code, ran.out) == (0, f"{tmp_path / 'new.db'} holds 3 entries; 0 could not be read\n")
+    assert mneme("check", filled, "--salvage", tmp_path / "new.db").code == 2
+    connection = sqlite3.connect(filled)
+    connection.execute("UPDATE entries SET key = x'00' WHERE id = 2")
+    connection.execute("DELETE FROM vectors WHERE id = 1")
+    connection.commit()
+    connection.close()
+    ran = mneme("check", filled, "--salvage", tmp_path / "newer.db", "--json")
+    assert (ran.code, ran.document) == (1, {"entries": 2, "vectors": 1, "lost": 1, "problems": []})
+    filled.write_bytes(b"\0" * 4096)
+    ran = mneme("check", filled, "--salvage", tmp_path / "newest.db")
+    assert (ran.code, ran.out) == (3, "")
+    assert "first page" in ran.err

@@ -116,6 +116,8 @@ def test_a_file_that_is_no_cache_is_refused_and_left_alone(mneme, cache_path, co
         ["inspect", "FILE", "--similar", "x", "--tag", "y"],
         ["inspect", "FILE", "--scope", "x"],
         ["clear", "FILE", "--older-than", "x", "--yes"],
+        ["check", "FILE", "--apply"],
+        ["check", "FILE", "--repair", "--salvage", "new.db"],
         ["forget", "FILE", "--yes"],
         ["forget", "FILE", "--tag", "t"],
         ["forget", "FILE", "--where", "user_id", "--yes"],

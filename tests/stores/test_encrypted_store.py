@@ -118,11 +118,13 @@ def test_equal_names_stay_equal_and_differ_from_ring_to_ring():
 
 def test_sizes_and_times_are_seen_as_they_are():
     store = opened(MemoryStore())
-    store.write([a_record(1, expires_at=5.0, removable_at=6.0, compute_seconds=7.0)])
+    store.write([a_record(1, expires_at=5.0, removable_at=6.0, compute_seconds=7.0, cost=8.0)])
     [stored] = store.encrypted.scan(Selection(), vectors=True)
     assert (stored.created_at, stored.accessed_at, stored.removable_at) == (1001.0, 2001.0, 6.0)
     assert (stored.query, stored.metadata, stored.scope, stored.vector) == ("", "", "", None)
-    assert stored.compute_seconds == 0.0
+    assert (stored.compute_seconds, stored.cost) == (0.0, 0.0)
+    [found] = store.scan(Selection())
+    assert (found.compute_seconds, found.cost) == (7.0, 8.0)
     assert len(stored.payload) == len(b"answer 1question 1")
 
 

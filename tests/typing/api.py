@@ -48,6 +48,8 @@ from mneme import (
     RedisStore,
     ReembedProgress,
     ReembedReport,
+    Repair,
+    RepairReport,
     SemanticCache,
     Shortage,
     SQLiteStore,
@@ -64,6 +66,7 @@ from mneme.embedders import LocalEmbedder
 from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain
 from mneme.indexes import ExactIndex
 from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, SwappingStore, Vector
+from mneme.stores import salvage
 from mneme.testing import (
     AsyncTwin,
     FailingEmbedder,
@@ -261,6 +264,9 @@ def blocking(cache: SemanticCache) -> None:
     again = SemanticCache.loads(Path("a.mneme"), store=MemoryStore(), similarity_threshold=0.9)
     again.dumps(io.BytesIO())
     problems: list[str] = cache.check()
+    report: RepairReport = cache.repair(apply=True)
+    repaired: tuple[Repair, ...] = report.repairs if report.sound else ()
+    removed += repaired[0].lost + salvage("x.db", Path("y.db")).lost
     cache.requantize("float16")
     cache.requantize("float8")  # type: ignore[arg-type]
     threshold: float | Literal["certified"] = cache.similarity_threshold
@@ -342,6 +348,8 @@ async def awaiting(cache: AsyncSemanticCache, ready: Callable[[str], Awaitable[s
     sizes: list[int] = [written.bytes, (await again.dumps(io.BytesIO())).bytes]
     print(sizes)
     problems: list[str] = await cache.check()
+    report: RepairReport = await cache.repair()
+    problems += report.problems
     await cache.requantize("int8")
     threshold: float | Literal["certified"] = cache.similarity_threshold
     cache.set_similarity_threshold(threshold)

@@ -95,6 +95,7 @@ class Core:
         hot_bytes: int,
         choice: Choice | None = None,
         index_path: str | None = None,
+        damage_of_index: Callable[[str], str | None] = lambda _: None,
         new_mark: Callable[[], str],
         following: Following,
         draw: Callable[[], float],
@@ -144,6 +145,8 @@ class Core:
         """Up to which change of the store memory mirrors it."""
         self.index_path = index_path
         """Where the index is saved; `None` if nowhere."""
+        self.damage_of_index = damage_of_index
+        """Says what is wrong with a saved index; `None` if there is none, or nothing is."""
         self.new_mark = new_mark
         """Makes a text that was never made before."""
         self.saved_seq: int | None = None

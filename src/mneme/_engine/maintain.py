@@ -253,10 +253,10 @@ async def check(core: Core) -> list[str]:
     await follow.check_if_due(core)
     async with core.writer:  # or a write in between would look like a difference
         problems = await core.store.check()
-        return problems + await core.runtime.finish(_differences(core))
+        return problems + await core.runtime.finish(differences(core))
 
 
-async def _differences(core: Core) -> list[str]:
+async def differences(core: Core) -> list[str]:
     """Every difference between the store and memory that is not the work of others. The caller holds `writer`."""
     for _ in range(_LOOKS):
         await sync.count(core)

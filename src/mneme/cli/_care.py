@@ -12,19 +12,38 @@ from mneme.cli._agree import agreed
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened
 from mneme.cli._out import Out
+from mneme.cli._repair import repair, rescue
 
 
 @click.command(
     epilog="""\b
 Examples:
   mneme check answers.db
-  mneme check answers.db --json || alert"""
+  mneme check answers.db --json || alert
+  mneme check answers.db --repair                what would be done
+  mneme check answers.db --repair --apply
+  mneme check broken.db --salvage new.db         where pages are damaged"""
 )
 @options.file_argument
+@click.option("--repair", "repairing", is_flag=True, help="Say how each would be put right; alters nothing.")
+@click.option("--apply", is_flag=True, help="With --repair: do it.")
+@click.option(
+    "--salvage", metavar="NEW", type=click.Path(path_type=Path), help="Copy what can be read of FILE into a new file."
+)
 @options.json_option
-def check(*, file: Path, as_json: bool) -> None:
-    """Read all of FILE and name every inconsistency. Exits with 1 if there is one."""
+def check(*, file: Path, repairing: bool, apply: bool, salvage: Path | None, as_json: bool) -> None:
+    """Read all of FILE and name every inconsistency. Exits with 1 if there is one, or one is left."""
     out = Out(as_json=as_json)
+    if apply and not repairing:
+        raise click.UsageError("--apply goes with --repair")
+    if salvage is not None:
+        if repairing:
+            raise click.UsageError("pass --repair or --salvage, not both")
+        rescue(out, file, salvage)
+        return
+    if repairing:
+        repair(out, file, apply=apply)
+        return
     with opened(file) as cache:
         problems = cache.check()
         entries = cache.stats().entries

@@ -26,9 +26,9 @@ from mneme.indexes._hnsw_graph import Graph, GraphState
 
 __all__ = ["load", "save"]
 
-_HEAD = b"mneme hnsw 1\n"
-_END = struct.Struct("<QI8s")  # length and sum of the table, and a word to know the end by
-_WORD = b"mnemeend"
+HEAD = b"mneme hnsw 1\n"
+END = struct.Struct("<QI8s")  # length and sum of the table, and a word to know the end by
+WORD = b"mnemeend"
 
 
 def save(contents: Contents, path: str, stamp: str) -> None:
@@ -77,7 +77,7 @@ def _shape(contents: Contents) -> dict[str, Any]:
 
 
 def _write(file: BinaryIO, contents: Contents, parts: Mapping[bytes, Flat | Graph], stamp: str) -> None:
-    file.write(_HEAD)
+    file.write(HEAD)
     sections = []
     for partition, part in parts.items():
         length = total = 0
@@ -89,7 +89,7 @@ def _write(file: BinaryIO, contents: Contents, parts: Mapping[bytes, Flat | Grap
         sections.append({"partition": partition.hex(), **described, "length": length, "crc32": total})
     table = json.dumps(_shape(contents) | {"stamp": stamp, "sections": sections}).encode()
     file.write(table)
-    file.write(_END.pack(len(table), zlib.crc32(table), _WORD))
+    file.write(END.pack(len(table), zlib.crc32(table), WORD))
 
 
 def _described(part: Flat | Graph) -> tuple[dict[str, int], Iterator[Any]]:
@@ -113,20 +113,20 @@ def _and_then(pieces: tuple[Any, ...], graph: Graph) -> Iterator[Any]:
 def _table(file: BinaryIO, path: str) -> dict[str, Any]:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if file.read(len(_HEAD)) != _HEAD:
+    if file.read(len(HEAD)) != HEAD:
         _refuse(path, "it does not begin like one of this version")
-    if size < len(_HEAD) + _END.size:
+    if size < len(HEAD) + END.size:
         _refuse(path, "it was cut off")
-    file.seek(size - _END.size)
-    length, total, word = _END.unpack(file.read(_END.size))
-    if word != _WORD or length > size - _END.size - len(_HEAD):
+    file.seek(size - END.size)
+    length, total, word = END.unpack(file.read(END.size))
+    if word != WORD or length > size - END.size - len(HEAD):
         _refuse(path, "it was cut off, or its end is damaged")
-    file.seek(size - _END.size - length)
+    file.seek(size - END.size - length)
     data = file.read(length)
     if zlib.crc32(data) != total:
         _refuse(path, "its table is damaged")
     table: dict[str, Any] = json.loads(data)
-    if len(_HEAD) + sum(section["length"] for section in table["sections"]) + length + _END.size != size:
+    if len(HEAD) + sum(section["length"] for section in table["sections"]) + length + END.size != size:
         _refuse(path, "its table is of another file")
     return table
 
@@ -134,7 +134,7 @@ def _table(file: BinaryIO, path: str) -> dict[str, Any]:
 def _parts(
     file: BinaryIO, path: str, contents: Contents, sections: list[dict[str, Any]]
 ) -> Iterator[tuple[bytes, Flat | Graph]]:
-    file.seek(len(_HEAD))
+    file.seek(len(HEAD))
     for section in sections:
         data = file.read(section["length"])
         if zlib.crc32(data) != section["crc32"]:

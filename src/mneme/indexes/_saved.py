@@ -33,8 +33,8 @@ from mneme.indexes._twins import errors_of
 
 __all__ = ["SavedPartition", "read", "write"]
 
-_MAGIC = b"mneme index 4\n"
-_HEADER = struct.Struct("<14s2xQQI")  # magic, offset and length of the contents, their checksum
+MAGIC = b"mneme index 4\n"
+HEADER = struct.Struct("<14s2xQQI")  # magic, offset and length of the contents, their checksum
 _ALIGNED = 64
 
 
@@ -84,7 +84,7 @@ def write(path: str, stamp: str, dim: int, partitions: Iterable[SavedPartition])
         at = file.tell()
         file.write(contents)
         file.seek(0)
-        file.write(_HEADER.pack(_MAGIC, at, len(contents), zlib.crc32(contents)))
+        file.write(HEADER.pack(MAGIC, at, len(contents), zlib.crc32(contents)))
 
 
 def _write_piece(file: BinaryIO, piece: Piece, bases: dict[int, tuple[int, dict[str, Any]]]) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def read(path: str, dim: int) -> tuple[str, list[SavedPartition]]:
 
 
 def _contents(mapped: mmap.mmap, path: str) -> Any:
-    magic, at, length, checksum = _HEADER.unpack_from(mapped)
-    if magic != _MAGIC:
+    magic, at, length, checksum = HEADER.unpack_from(mapped)
+    if magic != MAGIC:
         raise CorruptCacheError(f"{path!r} is no saved index, or one of another version")
     contents = mapped[at : at + length]
     if len(contents) != length or zlib.crc32(contents) != checksum:

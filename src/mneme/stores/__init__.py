@@ -12,6 +12,7 @@ from mneme.stores.memory import MemoryStore
 from mneme.stores.sqlite import SQLiteStore
 
 if typing.TYPE_CHECKING:
+    from mneme.stores._sqlite_salvage import salvage
     from mneme.stores.dynamodb import AsyncDynamoDBStore, DynamoDBStore
     from mneme.stores.encrypted import AsyncEncryptedStore, EncryptedStore, KeyRing
     from mneme.stores.postgres import AsyncPostgresStore, PostgresStore
@@ -29,6 +30,7 @@ __all__ = [
     "PostgresStore",
     "RedisStore",
     "SQLiteStore",
+    "salvage",
 ]
 
 _LATER = {
@@ -41,6 +43,7 @@ _LATER = {
     "KeyRing": "mneme.stores.encrypted",
     "PostgresStore": "mneme.stores.postgres",
     "RedisStore": "mneme.stores.redis",
+    "salvage": "mneme.stores._sqlite_salvage",
 }
 
 

@@ -74,7 +74,7 @@ class Sealer:
         head = json.dumps(
             [
                 *(record.namespace, record.scope, record.codec, record.tags),
-                *(record.created_at, record.expires_at, record.removable_at, record.compute_seconds),
+                *(record.created_at, record.expires_at, record.removable_at, record.compute_seconds, record.cost),
             ]
         ).encode()
         vector = b"" if record.vector is None else np.asarray(record.vector, dtype=_STORED).tobytes()
@@ -96,6 +96,7 @@ class Sealer:
             metadata="",
             tags=tuple(map(self.tag, record.tags)),
             compute_seconds=0.0,
+            cost=0.0,
             vector=None,
         )
 
@@ -119,7 +120,8 @@ class Sealer:
             return None
         payload, query, head, has_vector = _LENGTHS.unpack_from(text, size)
         at = size + _LENGTHS.size
-        namespace, scope, codec, tags, created, expires, removable, compute = json.loads(text[at + 48 : at + 48 + head])
+        facts = json.loads(text[at + 48 : at + 48 + head])
+        namespace, scope, codec, tags, created, expires, removable, compute, cost = facts
         vector = np.frombuffer(text[at + 48 + head :], _STORED) if vectors and has_vector else None
         return stored._replace(
             key=text[at : at + 32],
@@ -136,6 +138,7 @@ class Sealer:
             expires_at=expires,
             removable_at=removable,
             compute_seconds=compute,
+            cost=cost,
             vector=None if vector is None else vector.astype(np.float32, copy=False),
         )
 

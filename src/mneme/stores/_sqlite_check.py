@@ -11,7 +11,7 @@ from mneme.errors import CorruptCacheError
 from mneme.stores import _sqlite_statements as sql
 from mneme.stores._sqlite_rows import matrix_of, tags_of
 
-__all__ = ["inconsistencies"]
+__all__ = ["inconsistencies", "unsound_vectors"]
 
 _UNIT_TOLERANCE = 1e-3
 
@@ -106,17 +106,27 @@ def _unsound_tags(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _unsound_vectors(connection: sqlite3.Connection) -> Iterator[str]:
+    try:
+        count = sum(1 for _ in unsound_vectors(connection))
+    except CorruptCacheError as error:
+        yield str(error)
+        return
+    if count:
+        yield f"{count} vectors are not of unit length, or not finite."
+
+
+def unsound_vectors(connection: sqlite3.Connection) -> Iterator[int]:
+    """The ids of vectors that are not of unit length, or not finite.
+
+    Raises:
+        CorruptCacheError: One does not have the dimension of the store.
+    """
     dim = connection.execute(sql.META).fetchone()[1]
-    after, unsound = 0, 0
+    after = 0
     while rows := connection.execute(sql.VECTORS, (after, 4096)).fetchall():
         after = rows[-1][0]
-        try:
-            vectors = matrix_of([row[2] for row in rows], dim)
-        except CorruptCacheError as error:
-            yield str(error)
-            return
+        vectors = matrix_of([row[2] for row in rows], dim)
         with np.errstate(invalid="ignore", over="ignore"):
             lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-        unsound += int(np.count_nonzero(~(np.abs(lengths - 1.0) <= _UNIT_TOLERANCE)))
-    if unsound:
-        yield f"{unsound} vectors are not of unit length, or not finite."
+        for position in np.flatnonzero(~(np.abs(lengths - 1.0) <= _UNIT_TOLERANCE)):
+            yield rows[position][0]

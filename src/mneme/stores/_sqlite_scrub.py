@@ -11,6 +11,7 @@ import sqlite3
 import time
 
 from mneme.stores import _sqlite_statements as sql
+from mneme.stores._sqlite_repaired import Aside
 from mneme.stores._sqlite_transaction import in_transaction
 
 __all__ = ["scrubbed"]
@@ -25,7 +26,7 @@ def scrubbed(writer: sqlite3.Connection, path: str, timeout: float, *, usually: 
     Raises `sqlite3.Error` for what waiting does not help against.
     """
     try:
-        return _scrubbed(writer, path, time.monotonic() + timeout)
+        return [*_scrubbed(writer, path, time.monotonic() + timeout), *Aside(path).remains()]
     finally:
         _wait(writer, usually)
 

@@ -31,6 +31,7 @@ from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_mode import use_log
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
+from mneme.stores._sqlite_repaired import Aside, repaired
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
 from mneme.stores._sqlite_scrub import scrubbed
 from mneme.stores._sqlite_transaction import in_transaction
@@ -44,6 +45,7 @@ from mneme.stores._sqlite_write import (
     write_new,
     write_records,
 )
+from mneme.types import Repair
 
 __all__ = ["SQLiteStore"]
 
@@ -232,6 +234,18 @@ class SQLiteStore:
 
     def swap(self, records: Sequence[Record]) -> list[bool]:
         return self._change(lambda connection: swap_records(connection, records))
+
+    def repair(self, *, apply: bool) -> list[Repair]:
+        """As `RepairingStore.repair`. What cannot stay goes to the file `-broken.jsonl` beside this one."""
+        aside = Aside(self._path) if apply else None
+        with self._lock:
+            writer = self._require_writer()
+            try:
+                return repaired(writer, aside)
+            except sqlite3.Error as error:
+                raise self._meaning_of(error) from error
+            finally:
+                self._places = Places()  # what was remembered may have been what was wrong
 
     def marked(self) -> str | None:
         found: str | None = self._look(lambda connection: connection.execute(sql.MARKED).fetchone()[0])
