@@ -265,7 +265,7 @@ def blocking(cache: SemanticCache) -> None:
     again.dumps(io.BytesIO())
     problems: list[str] = cache.check()
     report: RepairReport = cache.repair(apply=True)
-    repaired: tuple[Repair, ...] = report.repairs if report.sound else ()
+    repaired: tuple[Repair, ...] = report.repairs
     removed += repaired[0].lost + salvage("x.db", Path("y.db")).lost
     cache.requantize("float16")
     cache.requantize("float8")  # type: ignore[arg-type]
