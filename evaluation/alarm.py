@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from intervals import clopper_pearson
 
 from mneme._rules import drift
 
@@ -60,31 +61,6 @@ def first_alarms(chances: Floats, limit: float, alarm: str, draws: np.random.Gen
     return first
 
 
-def at_most(k: int, n: int, p: float) -> float:
-    """The chance of at most *k* of *n*."""
-    logs = (
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    )
-    return min(1.0, sum(map(math.exp, logs)))
-
-
-def least(reached: Callable[[float], bool]) -> float:
-    """The least share for which it is true, which it stays above."""
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return (low + high) / 2
-
-
-def interval(hits: int, n: int) -> tuple[float, float]:
-    """Of a share, after Clopper and Pearson."""
-    lower = 0.0 if hits == 0 else least(lambda p: 1 - at_most(hits - 1, n, p) >= 0.025)
-    upper = 1.0 if hits == n else least(lambda p: at_most(hits, n, p) <= 0.025)
-    return lower, upper
-
-
 def whole(number: float) -> str:
     return "never" if math.isinf(number) else f"{number:.0f}"
 
@@ -113,7 +89,7 @@ def mistaken(rate: float, limit: float, audits: int, n: int, seed: int) -> list[
     for alarm in ALARMS:
         first = first_alarms(np.full(audits, rate), limit, alarm, np.random.default_rng(seed), n)
         raised = int(np.isfinite(first).sum())
-        low, high = interval(raised, n)
+        low, high = clopper_pearson(raised, n)
         cells.append(f"{raised / n:.1%} ({low:.1%} to {high:.1%})")
     return cells
 
