@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from faces.adapter import assert_sound, mneme_threads
+from faces.test_certificates import a_certificate
 from mneme import MemoryStore, SQLiteStore, StoreBackendError
 from mneme._engine import notes
 from mneme._runtime.drive import complete
@@ -264,6 +265,21 @@ def test_the_alarm_voids_the_certificate_of_its_namespace(open_cache, face, sett
     certificate = json.loads(cache._core.notes.get("certificate", "=default"))
     assert certificate == {"certificate": "c", "voided": "3 of 3 audited answers were wrong"}
     assert name == "=default" or json.loads(cache._core.notes.get("certificate", "*"))["voided"] is None
+
+
+def test_a_cache_that_serves_by_certificates_is_left_with_exact_answers_until_the_next(open_cache, settle, events):
+    cache = open_cache(similarity_threshold="certified", audit_rate=1.0, max_false_hit_rate=0.02, guards=())
+    cache.use_certificate(a_certificate(max_entries=100))
+    cache.get_or_compute("rain @0", answering("water"))
+    deceived(cache, settle, 3)
+    [alarm] = events.of("alarm")
+    assert (alarm["threshold"], alarm["raised_to"], alarm["certificate_voided"]) == (0.95, 9.0, True)
+    status = cache.certificate()
+    assert (status.usable, status.reason) == (False, "voided")
+    assert cache.get("fog @1") is None
+    cache.use_certificate(a_certificate(max_entries=100, namespace="default"))
+    assert cache.get("fog @1").response == "water"
+    assert cache.watch().raised_to is None
 
 
 def test_an_alarm_outlives_the_cache_and_reaches_those_who_follow(open_cache, cache_path, clock, settle):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mneme._engine import notes
+from mneme._engine.certificates import FOR_ALL, KIND as CERTIFICATE, OF
 from mneme._engine.core import Core
 from mneme._rules import drift
 from mneme._rules.drift import NOTHING_NEAR
@@ -25,11 +26,6 @@ logger = logging.getLogger("mneme")
 
 WATCH = "watch"
 """The kind of the notes that hold states."""
-CERTIFICATE = "certificate"
-"""The kind of the notes that an alarm makes void."""
-FOR_ALL = "*"
-"""The name of the certificate for every namespace without one of its own; those of namespaces begin with `OF`."""
-OF = "="
 _LABELS = 64
 """So many labels are gathered in memory before they are written."""
 
@@ -103,10 +99,14 @@ async def _stored(core: Core, namespace: str) -> State:
 
 async def _alarm(core: Core, namespace: str, state: State, limit: float, before: float) -> None:
     """Go on with a safer threshold, void the certificate, and tell of it; durably, before anybody is told."""
-    after = drift.safer(before, core.options.highest_threshold) if core.options.on_alarm == "tighten" else before
+    after = before
+    if core.certified is not None:
+        after = NOTHING_NEAR  # without a certificate, until there is another: nothing is left to be raised
+    elif core.options.on_alarm == "tighten":
+        after = drift.safer(before, core.options.highest_threshold)
     now = core.clock.now()
     changed = {WATCH: dumped(replace(state.anew(limit), alarms=state.alarms + 1, alarmed_at=now))}
-    if after != before:
+    if after != before and core.certified is None:
         changed[RAISED] = repr(after)
     written = [(kind, namespace, text) for kind, text in changed.items()]
     certificate = core.notes.get(CERTIFICATE, OF + namespace) or core.notes.get(CERTIFICATE, FOR_ALL)
