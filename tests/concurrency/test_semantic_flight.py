@@ -99,6 +99,23 @@ def test_who_would_not_trust_it_does_not_wait(cache_path):
         assert twin.result(PATIENCE) == "the answer"
 
 
+@pytest.mark.parametrize(("threshold", "joins"), [(0.9, True), (1.0, False), (1.2, False)])
+def test_with_value_contrast_the_similarity_alone_says_who_waits(cache_path, threshold, joins):
+    """What is under way has no neighbours yet that could disagree with it."""
+    embedder = ScriptedEmbedder(VECTORS)
+    with SemanticCache(cache_path, embedder, similarity_threshold=threshold, value_contrast=True) as cache:
+        waiters, compute = Waiters(cache), Gate("the answer")
+        twin = computing(cache, compute)
+        other = start(cache.get_or_compute, "paraphrase", never if joins else lambda _: "of its own", **SEMANTIC)
+        if joins:
+            waiters.wait_for(twins=1)
+        else:
+            assert other.result(PATIENCE) == "of its own"
+        compute.open()
+        assert outcomes([twin, other]) == ["the answer", "the answer" if joins else "of its own"]
+        assert cache._core.flights._flying == {}
+
+
 def test_who_a_guard_would_refuse_does_not_wait_but_waits_for_the_next_best_twin(cache_path):
     refusals = []
 

@@ -11,6 +11,7 @@ from mneme import HnswIndex, MemoryStore, SemanticCache, ValueContrast
 from mneme._rules.similarity import RESOLUTION, score as cosines
 from mneme._rules.vectors import unit_vector
 from mneme.testing import FakeClock
+from stores.searching import SearchingMemoryStore
 
 THRESHOLD = 1.0
 
@@ -278,6 +279,22 @@ def test_get_many_decides_as_get_does(open_cache):
     hits = cache.get_many(queries)
     assert hits == [cache.get(query) for query in queries]
     assert 10 < sum(hit is None for hit in hits) < 80
+
+
+def test_a_store_that_searches_decides_as_an_index_does(open_cache):
+    options = {"value_contrast": True, "similarity_threshold": 1.05, "embedder": Compass()}
+    caches = [
+        open_cache(store=SearchingMemoryStore(), index_backend="store", **options),
+        open_cache(store=MemoryStore(), **options),
+    ]
+    for cache in caches:
+        cache.put_many([(f"q @{degrees}", str(degrees // 45)) for degrees in range(0, 360, 3)])
+    queries = [f"p @{degrees + 0.5}" for degrees in range(0, 360, 4)]
+    by_store, by_index = (
+        [(hit and (hit.query, hit.similarity, hit.score)) for hit in cache.get_many(queries)] for cache in caches
+    )
+    assert by_store == by_index
+    assert 10 < by_index.count(None) < 80
 
 
 def test_a_value_is_computed_where_the_score_is_too_low(open_cache):
