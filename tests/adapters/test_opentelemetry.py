@@ -92,12 +92,23 @@ def test_what_happened_is_there_to_be_collected(make, reader, clock):
 def test_units_and_descriptions_are_those_of_the_table(make, reader):
     hook = make()
     hook("miss", {"namespace": "n", "reason": "no_match", "seconds": 0.5})
-    hook("certificate", {"namespace": "n", "usable": True, "threshold": 0.9})
+    hook("certificate", {"namespace": "n", "usable": True, "reason": "valid", "threshold": 0.9})
     known = {metric.name: metric for metric in METRICS}
     metrics = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
-    assert {"mneme.misses", "mneme.lookup.duration", "mneme.certificate.usable"} <= {each.name for each in metrics}
+    assert {"mneme.misses", "mneme.lookup.duration", "mneme.certificates"} <= {each.name for each in metrics}
     for each in metrics:
         assert (each.unit, each.description) == (known[each.name].unit or "1", known[each.name].help)
+
+
+def test_certificates_are_counted_by_what_they_are_worth(make, reader):
+    hook = make()
+    for namespace, reason, threshold in (("a", "valid", 0.91), ("b", "none", None)):
+        fields = {"namespace": namespace, "usable": threshold is not None, "reason": reason, "threshold": threshold}
+        hook("certificate", fields)
+    found = collected(reader)
+    assert found["mneme.certificates", "mneme.state=valid"].value == 1
+    assert found["mneme.certificates", "mneme.state=none"].value == 1
+    assert found["mneme.certificate.threshold",].value == 0.91
 
 
 def test_what_took_time_becomes_a_span_with_its_times_under_the_current_one(make, exporter, tracers, clock):

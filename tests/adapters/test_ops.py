@@ -52,7 +52,7 @@ def test_an_expression_names_metrics_and_labels_that_there_are(expression, sampl
     assert names <= samples.keys() | RECORDED
     known = {"le", "cache"}.union(*(samples.get(name, set()) for name in names))
     used = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in re.split(r",\s*", group)}
-    used |= set(re.findall(r"[{,]\s*(\w+)\s*=~?", expression))
+    used |= set(re.findall(r"[{,]\s*(\w+)\s*(?:=~?|!=|!~)", expression))
     assert used <= known
     assert expression.count("(") == expression.count(")")
     assert expression.count("{") == expression.count("}")
@@ -90,7 +90,7 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap():
 
 def test_an_alert_says_how_bad_it_is_and_what_it_means():
     alerts = [rule for rule in RULES if "alert" in rule]
-    assert len({rule["alert"] for rule in alerts}) == len(alerts) == 8
+    assert len({rule["alert"] for rule in alerts}) == len(alerts) == 9
     for rule in alerts:
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
         assert "$labels.cache" in rule["annotations"]["summary"]

@@ -1,6 +1,7 @@
 """Counting in a Prometheus registry, read back as Prometheus would."""
 
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -92,6 +93,8 @@ def test_what_happened_is_there_to_be_scraped(registry, clock):
         ("audit", {"outcome": "false"}, "mneme_audits_total", {"outcome": "false"}),
         ("alias", {"similarity": 0.99}, "mneme_aliases_total", {}),
         ("conflict", {"similarity": 0.9}, "mneme_conflicts_total", {}),
+        ("label", {"same": True}, "mneme_labels_total", {"verdict": "same"}),
+        ("label", {"same": False}, "mneme_labels_total", {"verdict": "different"}),
         ("confirm", {}, "mneme_feedback_total", {"verdict": "confirmed"}),
         ("reject", {}, "mneme_feedback_total", {"verdict": "rejected"}),
         ("alarm", {"rate": 0.1}, "mneme_alarms_total", {}),
@@ -102,14 +105,32 @@ def test_every_event_counts_where_it_belongs(registry, event, fields, name, labe
     assert registry.get_sample_value(name, {"cache": "default", "namespace": "", **labels}) == fields.get("count", 1)
 
 
-def test_the_state_of_the_certificate_is_known_and_an_alarm_voids_it(registry):
+def test_certificates_are_counted_by_what_they_are_worth_and_an_alarm_may_void_one(registry):
     hook = PrometheusMetricsHook(registry=registry)
-    usual = {"cache": "default", "namespace": ""}
-    hook("certificate", {"namespace": "n", "usable": True, "reason": "", "threshold": 0.91})
-    assert registry.get_sample_value("mneme_certificate_usable", usual) == 1
-    assert registry.get_sample_value("mneme_certificate_threshold", usual) == 0.91
-    hook("alarm", {"namespace": "n"})
-    assert registry.get_sample_value("mneme_certificate_usable", usual) == 0
+
+    def tell(namespace, reason, threshold=None):
+        fields = {"namespace": namespace, "usable": threshold is not None, "reason": reason, "threshold": threshold}
+        hook("certificate", fields)
+
+    def count(state):
+        return registry.get_sample_value("mneme_certificates", {"cache": "default", "namespace": "", "state": state})
+
+    def threshold():
+        return registry.get_sample_value("mneme_certificate_threshold", {"cache": "default", "namespace": ""})
+
+    tell("a", "valid", 0.91)
+    tell("b", "valid", 0.88)
+    tell("c", "none")
+    assert (count("valid"), count("none"), count("voided"), threshold()) == (2, 1, 0, 0.88)
+    hook("alarm", {"namespace": "b", "certificate_voided": True})
+    assert (count("valid"), count("none"), count("voided"), threshold()) == (1, 1, 1, 0.91)
+    hook("alarm", {"namespace": "a", "certificate_voided": False})
+    tell("c", "valid", 0.5)
+    assert (count("valid"), count("none"), count("voided"), threshold()) == (2, 0, 1, 0.5)
+    tell("a", "expired")
+    tell("c", "expired")
+    assert count("expired") == 2
+    assert math.isnan(threshold())
 
 
 def test_what_may_come_to_be_counted_is_there_from_the_start_at_0(registry):
@@ -156,6 +177,22 @@ def test_several_hooks_share_a_registry_and_several_caches_a_hook(registry):
         cache.close()
     for name, puts in (("one", 2), ("two", 1)):
         assert registry.get_sample_value("mneme_puts_total", {"cache": name, "namespace": ""}) == puts
+
+
+def test_caches_that_share_a_hook_are_as_large_as_all_of_them(registry):
+    hook = PrometheusMetricsHook(registry=registry, namespaces=["shop"])
+    caches = [SemanticCache(":memory:", HashEmbedder(), metrics_hook=hook) for _ in range(3)]
+    for number, cache in enumerate(caches):
+        hook.watch(cache)
+        cache.put_many([(f"question {n}", "answer") for n in range(number + 1)], namespace="shop")
+        cache.put("a question", "an answer")
+    caches.pop().close()
+    found = scraped(registry)
+    assert found["mneme_entries", "cache=default", "namespace=shop"] == 3
+    assert found["mneme_entries", "cache=default", "namespace=other"] == 2
+    assert found["mneme_memory_bytes", "cache=default"] == sum(cache.stats().memory_bytes_estimate for cache in caches)
+    for cache in caches:
+        cache.close()
 
 
 def test_a_cache_that_is_closed_or_gone_is_asked_no_more(registry):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from mneme import Stats
-
-__all__ = ["METRICS", "Gauges", "Metric", "Namespaces", "Point", "error_type", "measured"]
+__all__ = ["METRICS", "Fields", "Metric", "Point", "error_type", "measured"]
 
 _LATENCIES = (1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """From an exact hit in memory, a microsecond or two, to a model that takes its time."""
@@ -71,10 +69,17 @@ REFUSALS = Metric("mneme.guard.refusals", "counter", "Candidates that a guard re
 AUDITS = Metric("mneme.audits", "counter", "Hits that were computed again to be compared.", "outcome", "{hit}")
 ALIASES = Metric("mneme.aliases", "counter", "Paraphrases that were stored without a vector.", "", "{entry}")
 CONFLICTS = Metric("mneme.conflicts", "counter", "Near entries that turned out to have another answer.", "", "{entry}")
+LABELS = Metric(
+    "mneme.labels", "counter", "Near entries whose answer was compared with one that was put.", "verdict", "{pair}"
+)
 FEEDBACK = Metric("mneme.feedback", "counter", "Hits that users confirmed or rejected.", "verdict", "{hit}")
 ALARMS = Metric("mneme.alarms", "counter", "Alarms of a rising rate of false hits.", "", "{alarm}")
-CERTIFIED = Metric("mneme.certificate.usable", "gauge", "Whether the certificate holds: 1 or 0.")
-CERTIFIED_THRESHOLD = Metric("mneme.certificate.threshold", "gauge", "The threshold that the certificate names.")
+CERTIFIED = Metric(
+    "mneme.certificates", "gauge", "Namespaces by what their certificate is worth.", "state", "{namespace}"
+)
+CERTIFIED_THRESHOLD = Metric(
+    "mneme.certificate.threshold", "gauge", "The lowest threshold that a valid certificate names."
+)
 ENTRIES = Metric("mneme.entries", "gauge", "Entries in the store.", "", "{entry}")
 MEMORY = Metric("mneme.memory", "gauge", "Memory of index and hot layer in the process.", "", "By", total=True)
 INDEX_MEMORY = Metric("mneme.index.memory", "gauge", "Memory of the index in the process.", "", "By", total=True)
@@ -83,60 +88,16 @@ TOMBSTONES = Metric("mneme.index.tombstones", "gauge", "Rows of the index that w
 METRICS: tuple[Metric, ...] = (
     *(HITS, MISSES, STALE, LOOKUP, SIMILARITY, SECONDS_SAVED, COST_SAVED, COMPUTE, EMBED, EMBEDDED, PUTS, PUT_BYTES),
     *(REJECTED, EVICTIONS, EXPIRATIONS, EMBEDDER_FAILURES, STORE_FAILURES, REFUSALS, ALIASES, AUDITS, CONFLICTS),
-    *(FEEDBACK, ALARMS, CERTIFIED, CERTIFIED_THRESHOLD, ENTRIES, MEMORY, INDEX_MEMORY, TOMBSTONES),
+    *(LABELS, FEEDBACK, ALARMS, CERTIFIED, CERTIFIED_THRESHOLD, ENTRIES, MEMORY, INDEX_MEMORY, TOMBSTONES),
 )
 
 Fields = Mapping[str, Any]
-
-
-class Namespaces:
-    """Which namespaces are told apart: there may be one for every user, and a series for each would be too many."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"namespaces must be a collection of strings, like ('a', 'b'), not {names!r}")
-        self.names = tuple(dict.fromkeys(names))
-        self._known = frozenset(names)
-
-    def label(self, namespace: str) -> str:
-        """The namespace, if it is one of them; "other" if it is not, and nothing if none is told apart."""
-        if not self._known:
-            return ""
-        return namespace if namespace in self._known else "other"
-
-    def labels(self) -> tuple[str, ...]:
-        """Everything that `label` may say."""
-        return (*self.names, "other") if self.names else ("",)
 
 
 def measured(event: str, fields: Fields) -> Iterator[Point]:
     """What an event says in numbers. Events that are not known say nothing."""
     found = _EVENTS.get(event)
     return iter(()) if found is None else found(fields)
-
-
-class Gauges:
-    """What is there, not what happened: from what a cache says of all namespaces, and of those that are told apart."""
-
-    def __init__(self, namespaces: Namespaces) -> None:
-        self._namespaces = namespaces
-        self._entries: dict[str, int] = {}
-
-    def points(self, stats: Stats) -> Iterator[tuple[Point, str]]:
-        """The points to set, each with the label of its namespace. Entries are counted once whatever is told apart."""
-        names = self._namespaces.names
-        if stats.namespace is not None:
-            if stats.namespace in names:
-                self._entries[stats.namespace] = stats.entries
-                yield Point(ENTRIES, stats.entries), stats.namespace
-            return
-        if names:
-            yield Point(ENTRIES, max(0, stats.entries - sum(self._entries.values()))), "other"
-        else:
-            yield Point(ENTRIES, stats.entries), ""
-        yield Point(MEMORY, stats.memory_bytes_estimate), ""
-        yield Point(INDEX_MEMORY, stats.index_memory_bytes), ""
-        yield Point(TOMBSTONES, stats.index_tombstone_count), ""
 
 
 def error_type(error: object) -> str:
@@ -179,17 +140,6 @@ def _put(fields: Fields) -> Iterator[Point]:
     yield Point(PUT_BYTES, fields["bytes"])
 
 
-def _certificate(fields: Fields) -> Iterator[Point]:
-    yield Point(CERTIFIED, 1 if fields.get("usable") else 0)
-    if fields.get("usable") and fields.get("threshold") is not None:
-        yield Point(CERTIFIED_THRESHOLD, fields["threshold"])
-
-
-def _alarm(_: Fields) -> Iterator[Point]:
-    yield Point(ALARMS, 1)
-    yield Point(CERTIFIED, 0)  # an alarm voids it
-
-
 def _one(metric: Metric, field: str = "", other: str = "") -> Callable[[Fields], Iterator[Point]]:
     """One more of *metric*, told apart by a field, where that is there."""
 
@@ -218,6 +168,6 @@ _EVENTS: dict[str, Callable[[Fields], Iterator[Point]]] = {
     "conflict": _one(CONFLICTS),
     "confirm": _one(FEEDBACK, other="confirmed"),
     "reject": _one(FEEDBACK, other="rejected"),
-    "alarm": _alarm,
-    "certificate": _certificate,
+    "label": lambda fields: iter((Point(LABELS, 1, "same" if fields["same"] else "different"),)),
+    "alarm": _one(ALARMS),
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from weakref import ref
 
 from mneme import CacheClosedError, MnemeError, SemanticCache, Stats
-from mneme.adapters._measures import Namespaces
+from mneme.adapters._states import Namespaces
 
 __all__ = ["Watching"]
 
@@ -30,16 +31,18 @@ class Watching:
             self._caches.append(ref(cache))
 
     def stats(self) -> Iterator[Stats]:
-        """What each says of the namespaces that are told apart, then of all. Who is gone or closed is asked no more."""
+        """What they say together, of the namespaces that are told apart and then of all; nothing if none is left.
+
+        Who is gone or closed is asked no more.
+        """
         with self._lock:
             caches = list(self._caches)
+        answers: list[list[Stats]] = []
         for one in caches:
             cache = one()
             try:
                 if cache is not None:
-                    for namespace in self._namespaces.names:
-                        yield cache.stats(namespace)
-                    yield cache.stats()
+                    answers.append([cache.stats(namespace) for namespace in (*self._namespaces.names, None)])
                     continue
             except CacheClosedError:
                 pass
@@ -47,3 +50,15 @@ class Watching:
                 continue
             with self._lock:
                 self._caches.remove(one)
+        return (_together(same) for same in zip(*answers, strict=True))
+
+
+def _together(stats: Sequence[Stats]) -> Stats:
+    """The sizes of several caches as those of one."""
+    return replace(
+        stats[0],
+        entries=sum(each.entries for each in stats),
+        memory_bytes_estimate=sum(each.memory_bytes_estimate for each in stats),
+        index_memory_bytes=sum(each.index_memory_bytes for each in stats),
+        index_tombstone_count=sum(each.index_tombstone_count for each in stats),
+    )

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from mneme import SemanticCache, Stats, __version__
-from mneme.adapters._measures import METRICS, Gauges, Namespaces, Point, error_type, measured
+from mneme.adapters._measures import METRICS, Point, error_type, measured
+from mneme.adapters._states import ABOUT_CERTIFICATES, Certificates, Gauges, Namespaces
 from mneme.adapters._watching import Watching
 
 try:
@@ -71,6 +72,7 @@ class OTelMetricsHook:
         self._cache = cache
         self._namespaces = Namespaces(namespaces)
         self._gauges = Gauges(self._namespaces)
+        self._certificates = Certificates(self._namespaces)
         self._spans = spans
         self._tracer = trace.get_tracer("mneme", __version__, tracer_provider)
         self._lock = threading.Lock()
@@ -89,7 +91,7 @@ class OTelMetricsHook:
                 histogram = meter.create_histogram(*common, explicit_bucket_boundaries_advisory=metric.buckets)
                 record[metric.name] = histogram.record
             else:
-                observe = partial(self._observe, metric.name)
+                observe = partial(self._observe, metric.name, metric.label)
                 meter.create_observable_gauge(metric.name, [observe], metric.unit or "1", metric.help)
         return record
 
@@ -97,6 +99,9 @@ class OTelMetricsHook:
         namespace = self._namespaces.label(fields["namespace"])
         for point in measured(event, fields):
             self._note(point, namespace)
+        if event in ABOUT_CERTIFICATES:
+            for point in self._certificates.points(event, fields):
+                self._note(point, namespace)
         if self._spans:
             self._trace(event, fields)
 
@@ -134,13 +139,16 @@ class OTelMetricsHook:
             attributes[f"mneme.{name}"] = value
         return attributes
 
-    def _observe(self, name: str, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+    def _observe(self, name: str, label: str, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         if name == "mneme.entries":  # the first of those that a cache is asked for
             for stats in self._watching.stats():
                 self.record(stats)
         with self._lock:
             values = dict(self._set[name])
-        return [metrics.Observation(value, self._attributes(space, "", "")) for (space, _), value in values.items()]
+        return [
+            metrics.Observation(value, self._attributes(space, label, which))
+            for (space, which), value in values.items()
+        ]
 
     def _trace(self, event: str, fields: Mapping[str, Any]) -> None:
         attributes = {

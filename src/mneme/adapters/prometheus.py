@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from mneme import SemanticCache, Stats
-from mneme.adapters._measures import METRICS, Gauges, Metric, Namespaces, Point, measured
+from mneme.adapters._measures import METRICS, Metric, Point, measured
+from mneme.adapters._states import ABOUT_CERTIFICATES, Certificates, Gauges, Namespaces
 from mneme.adapters._watching import Watching
 
 try:
@@ -58,6 +59,7 @@ class PrometheusMetricsHook:
         self._cache = cache
         self._namespaces = Namespaces(namespaces)
         self._gauges = Gauges(self._namespaces)
+        self._certificates = Certificates(self._namespaces)
         self._watching = Watching(self._namespaces)
         self._families = _families_of(client.REGISTRY if registry is None else registry)
         self._children: dict[tuple[str, str, str], Any] = {}
@@ -71,6 +73,9 @@ class PrometheusMetricsHook:
         namespace = self._namespaces.label(fields["namespace"])
         for point in measured(event, fields):
             self._note(point, namespace)
+        if event in ABOUT_CERTIFICATES:
+            for point in self._certificates.points(event, fields):
+                self._note(point, namespace)
 
     def watch(self, cache: SemanticCache) -> None:
         """Ask *cache* for its sizes whenever the registry is scraped, for as long as it lives and is open.
