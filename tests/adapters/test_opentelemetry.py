@@ -159,6 +159,15 @@ def test_no_question_is_ever_recorded(make, exporter, tracers, reader):
     assert "secret" not in str(collected(reader))
 
 
+def test_the_words_that_a_guard_quotes_are_not_recorded_but_the_guard_is(make, exporter, tracers):
+    with tracers.get_tracer("test").start_as_current_span("request"):
+        make()("guard_refusal", {"namespace": "n", "guard": "numbers", "reason": "4711 is not 4712", "entry_id": 3})
+    (event,) = exporter.get_finished_spans()[0].events
+    assert event.name == "mneme.guard_refusal"
+    assert event.attributes["mneme.guard"] == "numbers"
+    assert "4711" not in str(dict(event.attributes))
+
+
 def test_spans_can_be_left_away(make, exporter, tracers):
     with (
         tracers.get_tracer("test").start_as_current_span("request"),

@@ -30,8 +30,10 @@ _SPANS = {
 }
 """Events that took time. All others become events of the span that is current."""
 _LAYERS = {"hit_exact": "exact", "hit_semantic": "semantic", "miss": "none"}
-_PRIVATE = frozenset({"query", "namespace", "seconds", "error"})
-"""Fields that are not passed on as they are: what users ask, and what is said in another way."""
+_TEXTS = frozenset({"layer", "guard", "outcome", "doing"})
+"""Fields whose texts are known beforehand; so is `reason`, but where it quotes what somebody asked."""
+_REASONED = frozenset({"miss", "certificate"})
+"""Events whose `reason` is one of a few."""
 
 
 class OTelMetricsHook:
@@ -154,7 +156,9 @@ class OTelMetricsHook:
         attributes = {
             f"mneme.{name}": value
             for name, value in fields.items()
-            if name not in _PRIVATE and isinstance(value, (str, bool, int, float))
+            if (isinstance(value, (int, float)) and name != "seconds")
+            or name in _TEXTS
+            or (name == "reason" and event in _REASONED)
         }
         attributes |= {"mneme.cache": self._cache, "mneme.namespace": fields["namespace"]}
         if "error" in fields:
