@@ -1,5 +1,7 @@
 """What an encrypted store shows of what it holds, what it takes for true, and how its keys change."""
 
+import functools
+import itertools
 import logging
 import os
 import signal
@@ -14,12 +16,22 @@ from hypothesis import given, strategies as st
 
 from mneme.errors import DecryptionError, EmbedderMismatchError
 from mneme.ports import ScrubbingStore, SearchingStore, Selection, Store, SwappingStore
-from mneme.stores import AsyncEncryptedStore, EncryptedStore, KeyRing, MemoryStore, SQLiteStore
+from mneme.stores import (
+    AsyncEncryptedStore,
+    AsyncPostgresStore,
+    EncryptedStore,
+    KeyRing,
+    MemoryStore,
+    PostgresStore,
+    SQLiteStore,
+)
 from mneme.stores._encrypted_cipher import KeyCipher, NameCipher, TextCipher, UnauthenticError
 from mneme.stores._encrypted_keys import derived
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, a_vector
+from stores.blocking import Blocking
 
 RING = KeyRing.generate("one")
+_places = itertools.count()
 
 
 @pytest.fixture
@@ -489,13 +501,24 @@ def test_a_batch_is_a_whole_number_of_entries(batch, error):
 # --- swap ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def swapping(request, path) -> Iterator[Store]:
-    store = MemoryStore() if request.param == "memory" else SQLiteStore(path)
+@pytest.fixture(params=["memory", "sqlite", "postgres", "async postgres"])
+def swapping(request, path, server_of) -> Iterator[Store]:
+    schema = f"swap_{request.param.replace(' ', '_')}_{next(_places)}"
+    makers = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SQLiteStore(path),
+        "postgres": lambda: PostgresStore(server_of("postgres"), schema=schema),
+        "async postgres": lambda: BlockingSwapping(lambda: AsyncPostgresStore(server_of("postgres"), schema=schema)),
+    }
+    store = makers[request.param]()
     store.open(FINGERPRINT, DIM)
     yield store
     assert store.check() == []
     store.close()
+
+
+class BlockingSwapping(Blocking):
+    swap = functools.partialmethod(Blocking._verb, "swap")
 
 
 def test_swap_exchanges_what_is_unchanged_and_tells_nobody(swapping):
@@ -504,7 +527,7 @@ def test_swap_exchanges_what_is_unchanged_and_tells_nobody(swapping):
     first, second, third = swapping.scan(Selection(), vectors=True)
     swapping.write([a_record(1, payload=b"newer")])
     before, changes = swapping.scan(Selection(), vectors=True), swapping.changes(0)
-    other = {"query": "other", "payload": b"other!", "codec": "c", "metadata": "{}"}
+    other = {"query": "o\0ther", "payload": b"other!", "codec": "c", "metadata": "{}"}
     given_ = [record._replace(**other, tags=(), created_at=0.0, vector=None) for record in (first, second, third)]
     assert swapping.swap([*given_, first._replace(id=999)]) == [True, False, True, False]
     assert swapping.changes(0) == changes
@@ -513,7 +536,7 @@ def test_swap_exchanges_what_is_unchanged_and_tells_nobody(swapping):
     assert [r._replace(vector=None) for r in after] == [r._replace(vector=None) for r in expected]
     assert all(np.array_equal(a.vector, b.vector) for a, b in zip(after, before, strict=True))
     [part] = swapping.summary()
-    assert part.payload_bytes == 2 * len(b"otherother!{}") + len(b"newerquestion 1")
+    assert part.payload_bytes == 2 * len(b"o\0therother!{}") + len(b"newerquestion 1")
     assert swapping.swap([]) == []
 
 

@@ -26,7 +26,7 @@ from mneme import (
     SchemaMigrationError,
     StoreBackendError,
 )
-from mneme.ports import Counters, MarkedStore, SearchingStore, Selection, Store, Usage
+from mneme.ports import Counters, MarkedStore, SearchingStore, Selection, Store, SwappingStore, Usage
 from mneme.stores import _postgres_rows, _postgres_schema, _postgres_verbs
 from mneme.testing._store_suite import DIM, FINGERPRINT, a_record, history, ids_of
 from stores.postgres_schemas import beside, new_schema, wait_for
@@ -98,7 +98,7 @@ def test_both_stores_take_the_same_options_and_have_the_same_verbs():
     assert [(p.name, p.kind, p.default) for p in blocking.values()] == [
         (p.name, p.kind, p.default) for p in asynchronous.values()
     ]
-    promised = {"schema", *dir(Store), *dir(MarkedStore), *dir(SearchingStore)}
+    promised = {"schema", *dir(Store), *dir(MarkedStore), *dir(SearchingStore), *dir(SwappingStore)}
     for make in (PostgresStore, AsyncPostgresStore):
         assert {name for name in dir(make) if name[0] != "_"} == {name for name in promised if name[0] != "_"}
 

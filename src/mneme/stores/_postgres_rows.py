@@ -100,6 +100,19 @@ def columns_of(start: int, records: Sequence[Record]) -> dict[str, list[Any]]:
     }
 
 
+def swaps_of(records: Sequence[Record]) -> dict[str, list[Any]]:
+    """What `Statements.swap` takes."""
+    return {
+        "ids": [r.id for r in records],
+        "seqs": [r.seq for r in records],
+        "queries": [held(r.query) for r in records],
+        "payloads": [r.payload for r in records],
+        "codecs": [held(r.codec) for r in records],
+        "metadatas": [held(r.metadata) for r in records],
+        "sizes": [len(r.payload) + _bytes_in(r.query) + _bytes_in(r.metadata) for r in records],
+    }
+
+
 def one_row(record: Record) -> tuple[Any, ...]:
     """What `Statements.write_one` takes."""
     return (

@@ -57,6 +57,20 @@ WITH given AS (
 INSERT INTO {s}.partitions (digest, namespace_id, namespace, scope)
 SELECT g.digest, n.id, g.name, g.scope FROM given g JOIN named n ON n.name = g.name"""
 
+_SWAP = """
+WITH swapped AS (
+    UPDATE {s}.entries e SET query = g.query, payload = g.payload, codec = g.codec, metadata = g.metadata
+    FROM unnest(
+        %(ids)b::int8[], %(seqs)b::int8[], %(queries)b::text[], %(payloads)b::bytea[], %(codecs)b::text[],
+        %(metadatas)b::text[], %(sizes)b::int8[]
+    ) AS g (id, seq, query, payload, codec, metadata, size)
+    WHERE e.id = g.id AND e.seq = g.seq
+    RETURNING e.id, g.size
+), sized AS (
+    UPDATE {s}.facts f SET size = s.size FROM swapped s WHERE f.id = s.id
+)
+SELECT id FROM swapped"""
+
 # `first` is where in the whole call a key occurs first, and `last` where it occurs last: a new entry has the number of
 # the one as its id, and of the other as its sequence number. A partition that is not there makes a NULL, which fails.
 _WRITE = """
@@ -220,6 +234,7 @@ class Statements:
             "UPDATE {s}.facts f SET accessed_at = g.accessed_at "
             "FROM unnest(%(ids)b::int8[], %(times)b::float8[]) AS g (id, accessed_at) WHERE f.id = g.id"
         )
+        self.swap: bytes = self.render(_SWAP)
         self.add_counters: bytes = self.render(_ADD_COUNTERS)
         self.summary: bytes = self.render(_SUMMARY)
         self.vectors: bytes = self.render(_VECTORS)

@@ -176,6 +176,16 @@ class PostgresVerbs:
         ((after,),) = await self._links.one(self._sql.table_sizes, (self._schema,))
         return max(int(before - after), 0)
 
+    async def swap(self, records: Sequence[Record]) -> list[bool]:
+        """As `SwappingStore.swap`."""
+        self._links.require()
+        if not records:
+            return []
+        steps: list[Step] = [(self._sql.lock, ()), (self._sql.swap, rows.swaps_of(records))]
+        _, swapped = await self._links.transact(steps, write=True)
+        ids = {entry_id for (entry_id,) in swapped}
+        return [record.id in ids for record in records]
+
     async def marked(self) -> str | None:
         """As `MarkedStore.marked`."""
         ((text,),) = await self._links.one(self._sql.marked)

@@ -80,8 +80,8 @@ class EncryptedStore(BlockingTwin):
         and writers go on meanwhile. When it is done, and everybody who uses the store has the new key, older ones can
         leave the ring. What they encrypted may still lie in free space, logs and backups: see `SemanticCache.forget`.
 
-        On a store that offers `mneme.ports.SwappingStore` (memory, SQLite) an entry that somebody replaces at the same
-        moment keeps what they wrote. On others that entry may get back what it held before.
+        On a store that offers `mneme.ports.SwappingStore` (memory, SQLite, Postgres) an entry that somebody replaces at
+        the same moment keeps what they wrote. On others it may, within a few milliseconds, get back what it held.
 
         Args:
             batch: Entries in a transaction.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mneme.ports import Matrix, Record, StoreInfo
@@ -105,6 +106,10 @@ class PostgresStore(BlockingTwin):
     def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
         with self._opening:
             return super().open(fingerprint, dim)
+
+    def swap(self, records: Sequence[Record]) -> list[bool]:
+        """As `SwappingStore.swap`."""
+        return finished(self._verbs.swap(records))
 
     def marked(self) -> str | None:
         """As `MarkedStore.marked`."""
