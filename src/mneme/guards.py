@@ -2,7 +2,8 @@
 
 The ready-made guards are pure functions of the two questions, written for English; what does not depend on a language
 (digits, quoted words, code) they read in any. `DEFAULT_GUARDS` are those that are on unless a cache is told otherwise.
-`Rule` makes a guard of a function, `Uncertain` keeps an expensive one for similarities that leave a doubt.
+`opposites` makes a guard of a list of your own words, `Rule` one of a function, and `Uncertain` keeps an expensive one
+for similarities that leave a doubt.
 """
 
 from mneme._rules.guards import (
@@ -15,6 +16,7 @@ from mneme._rules.guards import (
     NUMBERS,
     OPPOSITES,
     QUESTION,
+    opposites,
 )
 from mneme._rules.guards_kinds import Rule, TextGuard, Uncertain
 from mneme.ports import Guard
@@ -33,4 +35,5 @@ __all__ = [
     "Rule",
     "TextGuard",
     "Uncertain",
+    "opposites",
 ]

@@ -192,6 +192,48 @@ def test_every_ready_made_guard_that_is_on_by_default_is_listed():
     assert all(isinstance(guard, guards.Guard) for guard in DEFAULT_GUARDS)
 
 
+# --- words of one's own ----------------------------------------------------------------------------------------------
+
+WOOD = guards.opposites([("oak", "pine", ("beech", "beechwood")), ("Eiche", "Kiefer")], name="wood")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        ("Is the oak table in stock?", "Is the pine table in stock?", True),
+        ("oaks in the garden", "beeches in the garden", True),
+        ("Ist der Tisch aus Eiche da?", "Ist der Tisch aus Kiefer da?", True),
+        ("a table of beechwood", "a table of beech", False),
+        ("a table of oak", "a table", False),
+        ("oak or pine for a table", "pine or oak for a table", False),
+        ("a table of oak", "a table not of pine", False),
+        ("a table of oak", "a table of walnut", False),
+        ("is it locked", "is it unlocked", False),
+    ],
+)
+def test_a_list_of_ones_own_refuses_what_is_on_it_and_nothing_else(one, other, refused):
+    assert (WOOD.check(one, other) is not None) == refused
+    assert (WOOD.check(other, one) is not None) == refused
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        ("oak", TypeError, "groups of words"),
+        (["oak"], TypeError, "a group must be a sequence"),
+        ([("oak",)], ValueError, "at least two"),
+        ([("oak", 3)], TypeError, "collections of synonyms, not 3"),
+        ([("oak", ["pine", 3])], TypeError, "a word must be a str"),
+        ([("oak", "dark pine")], ValueError, "'dark pine' is not a single word"),
+        ([("oak", "")], ValueError, "'' is not a single word"),
+        ([("oak", "mp3")], ValueError, "'mp3' is not a single word"),
+    ],
+)
+def test_a_list_of_ones_own_is_checked(groups, error, message):
+    with pytest.raises(error, match=message):
+        guards.opposites(groups, name="mine")
+
+
 # --- properties ------------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(

@@ -63,7 +63,7 @@ from mneme import (
     to_sync_embedder,
 )
 from mneme.embedders import LocalEmbedder
-from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain
+from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain, opposites
 from mneme.indexes import ExactIndex
 from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, SwappingStore, Vector
 from mneme.stores import salvage
@@ -490,6 +490,7 @@ class MyAsyncGuard:
 my_guards: list[Guard] = [MyGuard(), MyAsyncGuard(), *DEFAULT_GUARDS]
 guard_name: str = DEFAULT_GUARDS[0].name
 difference: str | None = NUMBERS.check("in 2023", "in 2024")
+wood: Guard = opposites([("oak", "pine", ("beech", "beechwood"))], name="wood")
 unguarded = SemanticCache(":memory:", guards=())
 guarded_async = AsyncSemanticCache(":memory:", guards=my_guards)
 SemanticCache(":memory:", guards=[3])  # type: ignore[list-item]  # 3 is no guard

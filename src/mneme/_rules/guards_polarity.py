@@ -57,9 +57,11 @@ class Opposites:
 
     Args:
         groups: Groups of sides of words: words of two sides of one group are opposites, those of one side are the same.
+        english: Whether the words are English, and say nothing in a text of another language.
     """
 
-    def __init__(self, groups: Iterable[Sequence[Sequence[str]]]) -> None:
+    def __init__(self, groups: Iterable[Sequence[Collection[str]]], *, english: bool = True) -> None:
+        self._english = english
         self._against: dict[str, set[str]] = {}
         self._beside: dict[str, set[str]] = {}
         for group in groups:
@@ -78,6 +80,8 @@ class Opposites:
 
     def found(self, asked: Reading, stored: Reading) -> tuple[str, str] | None:
         """The first two opposites. A word of which the other text has a synonym counts for nothing."""
+        if self._english and not (asked.english and stored.english):
+            return None
         ones, others = terms(asked), terms(stored)
         mine = (ones - others) & self._against.keys()
         theirs = (others - ones) & self._against.keys()
@@ -87,7 +91,7 @@ class Opposites:
             for other in sorted(self._against[word] & theirs):
                 if not self._beside[other] & ones:
                     return asked.as_written(word), stored.as_written(other)
-        return _with_and_without_prefix(asked, stored)
+        return _with_and_without_prefix(asked, stored) if self._english else None
 
 
 def _term(word: str) -> str:
@@ -96,9 +100,7 @@ def _term(word: str) -> str:
 
 @remembered
 def terms(text: Reading) -> frozenset[str]:
-    """Words without their endings, and phrases: what opposites are found by. English only."""
-    if not text.english:
-        return frozenset()
+    """Words without their endings, and phrases: what opposites are found by."""
     return text.stems | phrases(text)
 
 
