@@ -23,7 +23,19 @@ from mneme.cache import SemanticCache
 from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import AsyncMemoize
 from mneme.ports import AsyncEmbedder, AsyncStore, Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, RepairReport, Stats, Watch
+from mneme.types import (
+    Checkpoint,
+    Entry,
+    Explanation,
+    Forgotten,
+    Health,
+    Hit,
+    ReembedProgress,
+    ReembedReport,
+    RepairReport,
+    Stats,
+    Watch,
+)
 
 C = TypeVar("C", bound="AsyncSemanticCache")
 
@@ -439,6 +451,28 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         return await repairing.repair(self._core, apply=apply)
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
+
+    async def reembed(
+        self,
+        embedder: Embedder | AsyncEmbedder,
+        *,
+        similarity_threshold: float | None = None,
+        batch_size: int = 64,
+        concurrency: int = 1,
+        retries: int = 3,
+        retry_seconds: float = 1.0,
+        progress: Callable[[ReembedProgress], object] | None = None,
+    ) -> ReembedReport:
+        return await verbs.reembed(
+            self._core,
+            embedder,
+            similarity_threshold=similarity_threshold,
+            batch_size=batch_size,
+            concurrency=concurrency,
+            retries=retries,
+            retry_seconds=retry_seconds,
+            progress=progress,
+        )
 
     async def requantize(self, dtype: VectorDType) -> None:
         await verbs.requantize(self._core, dtype)

@@ -23,7 +23,19 @@ from mneme._runtime.threads import ThreadRuntime
 from mneme.certificates import Certificate, CertificateStatus
 from mneme.decorators import Memoize
 from mneme.ports import Clock, Codec, Embedder, Guard, Index, MetricsHook, Store, VectorDType
-from mneme.types import Checkpoint, Entry, Explanation, Forgotten, Health, Hit, RepairReport, Stats, Watch
+from mneme.types import (
+    Checkpoint,
+    Entry,
+    Explanation,
+    Forgotten,
+    Health,
+    Hit,
+    ReembedProgress,
+    ReembedReport,
+    RepairReport,
+    Stats,
+    Watch,
+)
 
 C = TypeVar("C", bound="SemanticCache")
 
@@ -817,6 +829,53 @@ class SemanticCache:
         return complete(repairing.repair(self._core, apply=apply))
 
     # --- adjusting ---------------------------------------------------------------------------------------------------
+
+    def reembed(
+        self,
+        embedder: Embedder,
+        *,
+        similarity_threshold: float | None = None,
+        batch_size: int = 64,
+        concurrency: int = 1,
+        retries: int = 3,
+        retry_seconds: float = 1.0,
+        progress: Callable[[ReembedProgress], object] | None = None,
+    ) -> ReembedReport:
+        """Give every entry a vector of another embedder, in place, and change over to it; answers go on meanwhile.
+
+        The old vectors serve until every entry has a new one, also those that anybody writes meanwhile. Then one
+        transaction of the store changes over, and this cache with it: lookups that are under way are embedded anew, and
+        none ever compares vectors of two embedders. Other caches on the same store raise `EmbedderMismatchError` the
+        next time they ask it, until they are opened with the new embedder. A run that ends early, killed at any moment,
+        is resumed by the next one with the same embedder. Needs a `ReembeddingStore`: SQLite or memory; otherwise see
+        `mneme.tools.migrate.reembed`.
+
+        Args:
+            embedder: The new embedder. With *concurrency* it may be called from several threads at once.
+            similarity_threshold: The cache's from the change on; similarities of two models differ.
+            batch_size: Texts for one call of the embedder.
+            concurrency: Calls of the embedder at the same time.
+            retries: How often a failing batch is tried again, after *retry_seconds*, twice that, and so on.
+            retry_seconds: Seconds before the first time.
+            progress: Called after every step; what it raises ends the run.
+
+        Raises:
+            TypeError, ValueError: An argument does not hold, or the store cannot do this.
+            ReembeddingError: The embedder failed for good, or somebody else ended it. The old vectors go on serving.
+            StoreBackendError: The store failed. What was done is kept.
+        """
+        return complete(
+            verbs.reembed(
+                self._core,
+                embedder,
+                similarity_threshold=similarity_threshold,
+                batch_size=batch_size,
+                concurrency=concurrency,
+                retries=retries,
+                retry_seconds=retry_seconds,
+                progress=progress,
+            )
+        )
 
     def requantize(self, dtype: VectorDType) -> None:
         """Hold the index in another dtype from now on. Lookups go on meanwhile; answers do not change.

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from mneme.records import Matrix, Record, VectorDType
+from mneme.records import Matrix, Record, Unstaged, Vector, VectorBlock, VectorDType
 from mneme.types import Repair
 
 __all__ = [
     "MarkedStore",
+    "ReembeddingStore",
     "RepairingStore",
     "SavedIndex",
     "ScrubbingStore",
@@ -34,6 +35,54 @@ class MarkedStore(Protocol):
 
     def mark(self, text: str) -> None:
         """Remember *text* in place of the one before. No sequence number is used up."""
+        ...
+
+
+@runtime_checkable
+class ReembeddingStore(Protocol):
+    """What a store may offer besides: to take in vectors of another embedder beside those that serve, and change over.
+
+    Whoever opened the store before the change gets `EmbedderMismatchError` from `changes`, and from every verb that
+    reads or writes vectors, until it is opened for the new embedder: vectors of two embedders are never mixed. What
+    was taken in outlasts `close` and the death of the process. An `AsyncStore` that offers it has the same verbs,
+    awaited.
+
+    Every verb but the first and the last raises `ReembeddingError` if no re-embedding that this object began is under
+    way: somebody else finished it, gave it up, or began another.
+    """
+
+    def begin_reembedding(self, fingerprint: str, dim: int) -> int:
+        """Be ready for vectors of this embedder; how many entries lack one.
+
+        What was begun for the same embedder goes on where it was; vectors of any other are forgotten.
+        """
+        ...
+
+    def unstaged(self, *, limit: int = 1000) -> list[Unstaged]:
+        """At most *limit* entries that lack a new vector for their latest write, in order of id."""
+        ...
+
+    def stage(self, entries: Sequence[Unstaged], vectors: Sequence[Vector | None]) -> None:
+        """Keep a new vector for each entry, or that it has none. One that was written or deleted since is passed over.
+
+        Raises:
+            EmbedderDimensionError: A vector does not have the new dimension. Nothing was kept.
+        """
+        ...
+
+    def staged(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
+        """Like `vectors`, of those that were taken in."""
+        ...
+
+    def switch_embedder(self) -> bool:
+        """Make the new vectors those of the store, and bind it to their embedder; in one transaction.
+
+        False, and nothing happened, if an entry lacks one. What `MarkedStore.mark` set is forgotten.
+        """
+        ...
+
+    def end_reembedding(self) -> None:
+        """Let go of vectors that serve no more, or not yet: whatever was begun is given up. Again is harmless."""
         ...
 
 

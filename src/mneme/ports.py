@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from mneme.capabilities import MarkedStore, RepairingStore, SavedIndex, ScrubbingStore, SearchingStore, SwappingStore
+from mneme.capabilities import MarkedStore, ReembeddingStore, RepairingStore, SavedIndex, ScrubbingStore, SearchingStore, SwappingStore
 from mneme.records import (
     HISTORY,
     Change,
@@ -23,6 +23,7 @@ from mneme.records import (
     Removed,
     Selection,
     StoreInfo,
+    Unstaged,
     Usage,
     Vector,
     VectorBlock,
@@ -48,6 +49,7 @@ __all__ = [
     "MetricsHook",
     "NamespaceSummary",
     "Record",
+    "ReembeddingStore",
     "Ref",
     "Removed",
     "RepairingStore",
@@ -58,6 +60,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "SwappingStore",
+    "Unstaged",
     "Usage",
     "Vector",
     "VectorBlock",

@@ -21,6 +21,7 @@ __all__ = [
     "Removed",
     "Selection",
     "StoreInfo",
+    "Unstaged",
     "Usage",
     "Vector",
     "VectorBlock",
@@ -191,6 +192,16 @@ class StoreInfo:
     schema_version: int
     seq: int
     """Of the latest write or deletion."""
+
+
+class Unstaged(NamedTuple):
+    """An entry that lacks a vector of the embedder that a store is to change over to."""
+
+    id: int
+    seq: int
+    """Of the write that it lacks one for."""
+    namespace: str
+    query: str
 
 
 class Matches(NamedTuple):

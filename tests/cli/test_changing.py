@@ -188,13 +188,22 @@ def test_reembed_fills_a_new_file_that_belongs_to_the_new_embedder(mneme, filled
     assert mneme("get", filled, "What is the capital of France?", *HASH).code == 0
 
 
+def test_reembed_without_a_target_changes_the_file_over(mneme, filled):
+    ran = mneme("reembed", filled, *OTHER)
+    assert (ran.code, ran.out.split(";")[0]) == (0, f"{filled} holds 3 entries")
+    assert mneme("get", filled, "What is the capital of France?", *HASH).code == 3
+    assert mneme("get", filled, "What is the capital of France", *OTHER).code == 0
+    assert mneme("check", filled).code == 0
+
+
 def test_reembed_says_what_it_did_and_refuses_a_target_that_is_something_else(mneme, filled, tmp_path):
     target = tmp_path / "new.db"
     ran = mneme("reembed", filled, target, *OTHER)
     assert ran.out.startswith(f"{target} holds 3 entries; made 3 vectors in ")
+    assert mneme("put", target, "its own", "answer", *OTHER).code == 0
     ran = mneme("reembed", filled, target, *OTHER)
     assert (ran.code, ran.out) == (3, "")
-    assert "is not the unfinished target" in ran.err
+    assert "written to since" in ran.err
 
 
 def test_reembed_needs_an_embedder(mneme, filled, tmp_path):

@@ -5,11 +5,11 @@ import pytest
 from mneme import ports
 from mneme.errors import EmbedderMismatchError
 from mneme.stores import MemoryStore, SQLiteStore
-from mneme.testing import SearchContract, StoreContract
+from mneme.testing import ReembeddingContract, SearchContract, StoreContract
 from stores.searching import SearchingMemoryStore
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(ReembeddingContract, StoreContract):
     durable = False
 
     def make_store(self):
@@ -23,7 +23,7 @@ class TestSearchingMemoryStore(SearchContract):
         return SearchingMemoryStore()
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(ReembeddingContract, StoreContract):
     @pytest.fixture(autouse=True)
     def in_a_directory(self, tmp_path):
         self.path = tmp_path / "cache.db"

@@ -65,7 +65,17 @@ from mneme import (
 from mneme.embedders import LocalEmbedder
 from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain, opposites
 from mneme.indexes import ExactIndex
-from mneme.ports import Clock, MarkedStore, Matrix, MetricsHook, ScrubbingStore, SearchingStore, SwappingStore, Vector
+from mneme.ports import (
+    Clock,
+    MarkedStore,
+    Matrix,
+    MetricsHook,
+    ReembeddingStore,
+    ScrubbingStore,
+    SearchingStore,
+    SwappingStore,
+    Vector,
+)
 from mneme.stores import salvage
 from mneme.testing import (
     AsyncTwin,
@@ -392,6 +402,16 @@ def any_store(store: AsyncStore) -> AsyncSemanticCache:
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 moved: ReembedReport = reembed("a.db", Path("b.db"), embedder, batch_size=8, progress=lambda now: print(now.total))
+
+
+changed: ReembedReport = SemanticCache("a.db", embedder).reembed(embedder, similarity_threshold=0.9, concurrency=2)
+SemanticCache("a.db", embedder).reembed(awaited)  # type: ignore[arg-type]
+beside: list[ReembeddingStore] = [MemoryStore(), SQLiteStore("a.db")]
+
+
+async def change(cache: AsyncSemanticCache) -> ReembedReport:
+    await cache.reembed(embedder, progress=print)
+    return await cache.reembed(awaited, retries=1)
 
 
 async def move() -> ReembedReport:

@@ -33,7 +33,7 @@ class Remark(NamedTuple):
     near: Scored
 
 
-async def admitted(core: Core, drafts: Sequence[Draft], threshold: float) -> tuple[list[Draft], list[Remark]]:
+async def admitted(core: Core, drafts: Sequence[Draft], threshold: float, era: int) -> tuple[list[Draft], list[Remark]]:
     """The drafts, in order, those that are aliases without their vectors; and what there is to tell of them.
 
     An entry that has a vector already keeps it. The drafts of one batch are not compared with one another.
@@ -52,7 +52,7 @@ async def admitted(core: Core, drafts: Sequence[Draft], threshold: float) -> tup
         for start in range(0, len(positions), _AT_ONCE):
             part = positions[start : start + _AT_ONCE]
             queries = np.stack([np.asarray(drafts[position].record.vector) for position in part])
-            found = await nearest(core, partition, queries, floor=threshold - RESOLUTION, k=_CANDIDATES)
+            found = await nearest(core, partition, queries, floor=threshold - RESOLUTION, k=_CANDIDATES, era=era)
             for position, (candidates, _) in zip(part, found, strict=True):
                 remark = await _judge(core, drafts[position], candidates)
                 if remark is None:

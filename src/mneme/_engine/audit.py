@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mneme._engine import denial, watch
 from mneme._engine.core import Core, logger
+from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import ANY, nearest
 from mneme._rules.answers import are_equal
 from mneme._rules.expiry import is_expired
@@ -83,7 +84,10 @@ async def _label(core: Core, order: Order, value: Any, before: float) -> None:
     ask = order.ask
     if ask.vector is None:
         return
-    [(candidates, _)] = await nearest(core, ask.partition, ask.vector[None], floor=ANY, k=_NEIGHBOURS)
+    try:
+        [(candidates, _)] = await nearest(core, ask.partition, ask.vector[None], floor=ANY, k=_NEIGHBOURS, era=ask.era)
+    except EraChangedError:
+        return  # the vector is of an embedder that is no longer the cache's
     now = core.clock.now()
     for record, similarity in candidates:
         if record.key == ask.key or record.seq > before or is_expired(record.expires_at, now):

@@ -199,7 +199,7 @@ async def _look(core: Core, order: Order, flight: Flight) -> Found:
         looks += 1
         landings = core.flights.landings()
         found = await _find(core, ask)
-        ask.vector = found.vector
+        ask.vector, ask.era = found.vector, found.era
         if found.stale is not None:
             stale = found.stale
             flight.stale = Offer(

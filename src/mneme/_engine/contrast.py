@@ -118,7 +118,13 @@ class Contest:
 
 
 async def find(
-    core: Core, contrast: ValueContrast, asks: Sequence[Ask], vectors: Sequence[Vector], answers: Sequence[Answers]
+    core: Core,
+    contrast: ValueContrast,
+    asks: Sequence[Ask],
+    vectors: Sequence[Vector],
+    answers: Sequence[Answers],
+    *,
+    era: int,
 ) -> None:
     """Judge the candidates of each request, all of one partition, until one answers or none can."""
     contests = [
@@ -128,7 +134,7 @@ async def find(
     while contests:
         floor = min(contest.floor for contest, _ in contests)
         queries = np.stack([vector for _, vector in contests])
-        found = await nearest(core, asks[0].partition, queries, floor=floor, k=k)
+        found = await nearest(core, asks[0].partition, queries, floor=floor, k=k, era=era)
         unsettled = []
         for (contest, vector), one in zip(contests, found, strict=True):
             if not await contest.settled(one, floor, k):
@@ -138,12 +144,12 @@ async def find(
 
 
 async def rivals(
-    core: Core, contrast: ValueContrast, partition: bytes, vector: Vector, k: int
+    core: Core, contrast: ValueContrast, partition: bytes, vector: Vector, k: int, *, era: int
 ) -> tuple[list[Scored], list[float | None]]:
     """The nearest *k* entries, and for each the best similarity of one with a different answer, or the floor."""
     asked = k
     while True:
-        [found] = await nearest(core, partition, vector[None], floor=ANY, k=asked)
+        [found] = await nearest(core, partition, vector[None], floor=ANY, k=asked, era=era)
         near = Field(core, core.clock.now())
         near.found(found, ANY, asked)
         candidates = found.candidates[:k]

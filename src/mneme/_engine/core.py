@@ -68,6 +68,8 @@ class Ask:
     vector: Vector | None
     exact_only: bool = False
     """Nothing certifies a semantic answer."""
+    era: int = 0
+    """Of the embedder that `vector` is of."""
 
     @property
     def hot_key(self) -> tuple[str, str, str]:
@@ -112,6 +114,10 @@ class Core:
         self.choice = choice
         """By what to change to another kind of index; `None` where that was settled by the caller."""
         self.embedder = embedder
+        self.era = 0
+        """Counts twice for every other embedder; odd while embedder and index are exchanged. See `eras`."""
+        self.reembedding = False
+        """Entries are being given vectors of another embedder."""
         self.runtime = runtime
         self.clock = clock
         self.events = events
@@ -268,9 +274,10 @@ class Core:
         threshold = self.threshold
         if similarity_threshold is not None:
             threshold = self.check_threshold(similarity_threshold)
+        era = self.era
         vector = None if embedding is None else self.own_vectors([embedding])[0]
         key = key_of(partition, normalized)
-        ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector)
+        ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector, era=era)
         if self.notes.raised:
             self.tighten(ask)
         return ask

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from mneme._engine import contrast, denial, follow, guarding, sync
+from mneme._engine import contrast, denial, eras, follow, guarding, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
+from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import ANY, Scored, nearest
 from mneme._rules.codec import decode_metadata, is_readable
 from mneme._rules.matching import RESOLUTION, Verdict, judge
@@ -119,22 +120,34 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
         await core.certified(ask)
     [exact] = await core.store.read([ask.key])
     judged = [] if exact is None else [_judged(core, ask, Scored(exact, 1.0), None)]
-    vector, why = ask.vector, None
+    while True:
+        try:
+            pairs, why = await _scored_nearest(core, ask, k, await eras.settled(core))
+        except EraChangedError:
+            continue
+        break
+    judged += [
+        _judged(core, ask, candidate, rival)
+        for candidate, rival in pairs
+        if exact is None or candidate.record.id != exact.id
+    ]
+    return judged[:k], why
+
+
+async def _scored_nearest(
+    core: Core, ask: Ask, k: int, era: int
+) -> tuple[list[tuple[Scored, float | None]], str | None]:
+    """The nearest *k*, each with its rival's similarity where that counts; and why there are none, without a vector."""
+    vector = ask.vector if ask.era == era else None
     if vector is None:
         [vector], why_none = await embed_or_miss(core, ask.namespace, [ask.query])
-        why = why_none if vector is None else None
-    if vector is not None:
-        if core.options.value_contrast is None:
-            [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k)
-            rivals: list[float | None] = [None] * len(candidates)
-        else:
-            candidates, rivals = await contrast.rivals(core, core.options.value_contrast, ask.partition, vector, k)
-        judged += [
-            _judged(core, ask, candidate, rival)
-            for candidate, rival in zip(candidates, rivals, strict=True)
-            if exact is None or candidate.record.id != exact.id
-        ]
-    return judged[:k], why
+        if vector is None:
+            return [], why_none
+    if core.options.value_contrast is not None:
+        found = await contrast.rivals(core, core.options.value_contrast, ask.partition, vector, k, era=era)
+        return list(zip(*found, strict=True)), None
+    [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k, era=era)
+    return [(candidate, None) for candidate in candidates], None
 
 
 def _judged(core: Core, ask: Ask, candidate: Scored, rival: float | None) -> _Judged:

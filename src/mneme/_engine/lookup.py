@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from mneme._engine import contrast, denial, follow, guarding, removal, sync, usage
+from mneme._engine import contrast, denial, eras, follow, guarding, removal, sync, usage
 from mneme._engine.contrast import FIRST_CANDIDATES, MORE
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed_or_miss
+from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import Scored, nearest
 from mneme._rules.matching import RESOLUTION, Verdict, judge
 from mneme.errors import StoreBackendError
@@ -33,6 +34,8 @@ class Found:
     reason: str = "no_match"
     """Why there is no hit."""
     vector: Vector | None = None
+    era: int = 0
+    """Of the embedder that `vector` is of."""
     dead: dict[int, tuple[Record, Verdict]] = field(default_factory=dict)
     """Entries met on the way that can never answer again, by id."""
     guarded: frozenset[int] = frozenset()
@@ -124,7 +127,20 @@ async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record |
 
 
 async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
-    await _supply_vectors(core, asks, results, positions)
+    while positions:
+        era = await eras.settled(core)
+        try:
+            await _search(core, asks, results, positions, era)
+        except EraChangedError:
+            positions = [position for position in positions if results[position].hit is None]
+        else:
+            return
+
+
+async def _search(
+    core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int], era: int
+) -> None:
+    await _supply_vectors(core, asks, results, positions, era)
     await follow.check_if_due(core)
     if core.notes.raised:  # perhaps just now, by another process
         for position in positions:
@@ -134,12 +150,12 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
     if core.options.value_contrast is not None and searching:
         answers = [partial(_answers, core, asks[position], results[position]) for position in searching]
         chosen = [asks[position] for position in searching]
-        await contrast.find(core, core.options.value_contrast, chosen, list(searching.values()), answers)
+        await contrast.find(core, core.options.value_contrast, chosen, list(searching.values()), answers, era=era)
         return
     k = FIRST_CANDIDATES
     while searching:
         floor = min(asks[position].threshold for position in searching) - RESOLUTION
-        found = await nearest(core, asks[0].partition, np.stack(list(searching.values())), floor=floor, k=k)
+        found = await nearest(core, asks[0].partition, np.stack(list(searching.values())), floor=floor, k=k, era=era)
         unsettled = {}
         for (position, vector), (candidates, more) in zip(searching.items(), found, strict=True):
             answered = False
@@ -198,12 +214,14 @@ async def _answers(core: Core, ask: Ask, found: Found, candidate: Scored, score:
     return False
 
 
-async def _supply_vectors(core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int]) -> None:
-    missing = [position for position in positions if asks[position].vector is None]
+async def _supply_vectors(
+    core: Core, asks: Sequence[Ask], results: Sequence[Found], positions: Sequence[int], era: int
+) -> None:
+    missing = [position for position in positions if asks[position].vector is None or asks[position].era != era]
     texts = [asks[position].query for position in missing]
     vectors, why_none = await embed_or_miss(core, asks[0].namespace, texts)
     for position in positions:
-        results[position].vector = asks[position].vector
+        results[position].vector, results[position].era = asks[position].vector, era
     for position, vector in zip(missing, vectors, strict=True):
         results[position].vector = vector
         if vector is None and results[position].reason == "no_match":

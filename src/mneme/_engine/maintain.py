@@ -10,7 +10,7 @@ from mneme._engine.core import Core
 from mneme._rules.arguments import check_count, check_text
 from mneme._rules.options import check_dtype
 from mneme._rules.reserved import NOTES, is_reserved
-from mneme.errors import StoreBackendError
+from mneme.errors import EmbedderMismatchError, StoreBackendError
 from mneme.ports import NamespaceSummary, Selection, VectorDType
 from mneme.types import Health, Stats
 
@@ -191,7 +191,7 @@ async def stats(core: Core, namespace: str | None) -> Stats:
 async def health(core: Core) -> Health:
     """Whether the store answers and memory mirrors it; reads summaries, not entries."""
     summary: list[NamespaceSummary] = []
-    answers, agrees = True, False
+    answers, agrees, same = True, False, True
     try:
         core.check_reached()
         await follow.check_if_due(core)
@@ -203,6 +203,8 @@ async def health(core: Core) -> Health:
     except StoreBackendError as error:
         core.store_failed("", "reporting health", error)
         answers = agrees = False
+    except EmbedderMismatchError:  # somebody gave the entries vectors of another one
+        same = agrees = False
     summary = [part for part in summary if not is_reserved(part.namespace)]
     entries = sum(part.entries for part in summary)
     oldest = [part.oldest_created_at for part in summary if part.oldest_created_at is not None]
@@ -213,7 +215,7 @@ async def health(core: Core) -> Health:
         schema_version=0 if info is None else info.schema_version,
         integrity_ok=agrees,
         embedder_fingerprint_match=(
-            core.embedder is None or (info is not None and core.embedder.fingerprint == info.fingerprint)
+            core.embedder is None or (same and info is not None and core.embedder.fingerprint == info.fingerprint)
         ),
         entries=entries,
         namespaces=sum(part.entries > 0 for part in summary),

@@ -1,18 +1,19 @@
 """From one store to another with vectors of another embedder: copy in order of id, then follow what was written since.
 
 Where it has come to is an entry of the target, written in the same transaction as what it speaks of: a run that is
-killed at any moment goes on from there. The entry goes when everything is over, so that nobody takes a finished cache
-for an unfinished one. The source is only read.
+killed at any moment goes on from there. Once it is finished the entry stays, and is the last that was written: a later
+run brings over what is new, unless the target was written to since. The source is only read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from mneme._engine.reembedding import Embedding, Pace, Plan
 from mneme._engine.sync import BLOCK
-from mneme._rules.migrating import MARK_KEY, Mark, is_dead, same_entry
+from mneme._rules.migrating import MARK_KEY, Mark, is_dead, is_users, same_entry
+from mneme._rules.reserved import is_reserved
 from mneme.errors import ReembeddingError
 from mneme.ports import AsyncStore, Counters, Record, Selection, Usage, Vector
 from mneme.types import ReembedReport
@@ -53,10 +54,11 @@ async def migrate(
     await target.open(embedding.fingerprint, embedding.dim)
     if mark is None:
         mark = Mark(source_name, since=found.seq, after=0)
-        await target.write([mark.record()])
+    mark = mark._replace(finished=False)
+    await target.write([mark.record()])
     one = Migration(source, target, source_name, embedding, plan, mark)
-    total = sum(part.entries for part in await source.summary())
-    embedding.pace = Pace(plan, total, done=sum(part.entries for part in await target.summary()) - 1)
+    embedding.pace = Pace(plan, await _entries(source), done=await _entries(target))
+    embedding.pace.advance(0)
     if not mark.copied:
         await _copy(one)
     while True:
@@ -64,30 +66,34 @@ async def migrate(
         await _carry_usage(one)
         if await source.changes(one.mark.since, limit=1) == []:
             break
-    await target.delete(Selection(refs=[MARK_KEY]))
-    return embedding.report(
-        entries=sum(part.entries for part in await target.summary()), seconds=plan.clock.now() - started
-    )
+    await target.write([one.mark._replace(finished=True).record()])
+    return embedding.report(entries=await _entries(target), seconds=plan.clock.now() - started)
+
+
+async def _entries(store: AsyncStore) -> int:
+    return sum(part.entries for part in await store.summary() if not is_reserved(part.namespace))
 
 
 async def _mark_of(source: AsyncStore, target: AsyncStore, source_name: str) -> Mark | None:
     """Where an earlier run has come to; `None` in an empty target. The target is not bound yet."""
-    await target.open(None, None)
+    latest = (await target.open(None, None)).seq
     [held] = await target.read([MARK_KEY])
     if held is None:
         if await target.scan(_ALL, limit=1):
             raise ReembeddingError(
-                "the target holds entries, and is not the unfinished target of an earlier run (a finished one bears "
-                "no mark): choose an empty target, or clear this one"
+                "the target holds entries, and is not the target of an earlier run: choose an empty one"
             )
         return None
     mark = Mark.of(held)
-    keys = [record.key for record in await target.scan(_ALL, limit=_PROBE) if record.key != MARK_KEY]
+    keys = [record.key for record in await target.scan(_ALL, limit=_PROBE) if is_users(record)]
     unknown = bool(keys) and not any(record is not None for record in await source.read(keys))
     if mark.source != source_name or unknown:
         raise ReembeddingError(
-            f"the target is the unfinished target of another source, {mark.source!r}, not of {source_name!r}: "
-            "go on with that one, or choose an empty target"
+            f"the target is that of another source, {mark.source!r}, not of {source_name!r}: choose an empty target"
+        )
+    if mark.finished and latest != held.seq:
+        raise ReembeddingError(
+            "the target was finished, and written to since; what is new in the source is not brought over any more"
         )
     return mark
 
@@ -115,14 +121,16 @@ async def _store(one: Migration, records: Sequence[Record], *, compare: bool, ma
     vectors: dict[bytes, Vector | None] = {}
     for record in alive:
         before = known.get(record.key)
-        if before is not None and before.query == record.query:
+        if not is_users(record):
+            vectors[record.key] = None
+        elif before is not None and before.query == record.query:
             vectors[record.key] = before.vector
     missing = [record for record in alive if record.key not in vectors]
     made = await one.embedding.vectors([record.query for record in missing])
     vectors.update(zip([record.key for record in missing], made, strict=True))
     await one.target.write([*(record._replace(vector=vectors[record.key]) for record in alive), mark.record()])
     one.mark = mark
-    one.embedding.pace.advance(len(records))
+    one.embedding.pace.advance(sum(map(is_users, records)))
 
 
 async def _follow(one: Migration) -> None:
@@ -184,12 +192,7 @@ async def _carry_usage(one: Migration) -> None:
 
 def _difference(total: Counters, part: Counters) -> Counters:
     return Counters(
-        total.hits_exact - part.hits_exact,
-        total.hits_semantic - part.hits_semantic,
-        total.misses - part.misses,
-        total.evictions - part.evictions,
-        total.expirations - part.expirations,
-        total.seconds_saved - part.seconds_saved,
+        **{each.name: max(0, getattr(total, each.name) - getattr(part, each.name)) for each in fields(Counters)}
     )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from mneme._engine import sync
+from mneme._engine import eras, sync
 from mneme._engine.core import Core
 from mneme._rules.similarity import score
-from mneme.errors import CorruptCacheError
+from mneme.errors import CorruptCacheError, EmbedderMismatchError
 from mneme.ports import Matches, Matrix, Record, Vector
 
 if TYPE_CHECKING:
@@ -38,22 +38,29 @@ class Nearest(NamedTuple):
     more: bool
 
 
-async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float, k: int) -> list[Nearest]:
-    """For each query the best *k* entries at or above *floor*.
+async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float, k: int, era: int) -> list[Nearest]:
+    """For each query, a vector of this era, the best *k* entries at or above *floor*.
 
     Entries that left the store since they were indexed are passed over: the store is the truth.
     """
     if core.store_searches:
         return await _from_store(core, partition, queries, floor, k)
     index = core.index
+    eras.require(core, era)  # so the index is of that era too, whatever happens from here on
     try:
         found = await index.search(partition, queries, floor=floor, k=k)
     except CorruptCacheError as error:
         await sync.replace_damaged(core, index, error)
+        eras.require(core, era)
         found = await core.index.search(partition, queries, floor=floor, k=k)
     ids = sorted({entry_id for matches in found for entry_id in matches.ids.tolist()})
     inexact = any(matches.errors is not None for matches in found)
-    records = await core.store.read(ids, vectors=inexact) if ids else []
+    try:
+        records = await core.store.read(ids, vectors=inexact) if ids else []
+    except EmbedderMismatchError:  # vectors are those of the next era
+        eras.require(core, era)
+        raise
+    eras.require(core, era)
     by_id = {record.id: record for record in records if record is not None}
     return [_supplied(matches, by_id, query, floor, k) for matches, query in zip(found, queries, strict=True)]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mneme._engine.embedding import embed_texts
+from mneme._rules.arguments import check_callable, check_count, check_parts, check_seconds, check_text
+from mneme._runtime.contract import Runtime
 from mneme.errors import MnemeError, ReembeddingError
-from mneme.ports import AsyncEmbedder, Clock, Vector
+from mneme.ports import AsyncEmbedder, Clock, Embedder, Vector
 from mneme.types import ReembedProgress, ReembedReport
 
 _LONGEST_WAIT = 60.0
@@ -19,14 +21,36 @@ class Plan:
     """How the work is to be done, checked."""
 
     clock: Clock
-    wait: Callable[[float], Awaitable[object]]
-    together: Callable[[Sequence[Coroutine[Any, Any, Any]]], Awaitable[list[Any]]]
-    """Awaits all of them, at the same time where this face can."""
+    runtime: Runtime
     batch_size: int
     concurrency: int
     retries: int
     retry_seconds: float
-    progress: Callable[[ReembedProgress], object] | None = None
+    progress: Callable[[ReembedProgress], object] | None
+
+
+def plan(
+    runtime: Runtime,
+    clock: Clock,
+    *,
+    batch_size: Any,
+    concurrency: Any,
+    retries: Any,
+    retry_seconds: Any,
+    progress: Any,
+) -> Plan:
+    """The plan, if what callers passed holds; raises `TypeError` or `ValueError` if not."""
+    check_callable(progress, "progress")
+    check_parts(clock, "clock", "now")
+    return Plan(
+        clock=clock,
+        runtime=runtime,
+        batch_size=check_count(batch_size, "batch_size", 1),
+        concurrency=check_count(concurrency, "concurrency", 1),
+        retries=check_count(retries, "retries", 0),
+        retry_seconds=check_seconds(retry_seconds, "retry_seconds"),
+        progress=progress,
+    )
 
 
 class Pace:
@@ -37,7 +61,6 @@ class Pace:
         self._started = plan.clock.now()
         self._before = self.done = max(done, 0)
         self.total = max(total, self.done)
-        self.advance(0)
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -52,10 +75,13 @@ class Pace:
 class Embedding:
     """The new embedder at work, and what it came to in this run."""
 
-    def __init__(self, embedder: AsyncEmbedder, fingerprint: str, dim: int, plan: Plan) -> None:
-        self.embedder = embedder
-        self.fingerprint = fingerprint
-        self.dim = dim
+    def __init__(self, embedder: Embedder | AsyncEmbedder, plan: Plan) -> None:
+        if embedder is None:
+            raise TypeError("embedder must be the new embedder, not None")
+        check_parts(embedder, "embedder", "dim", "fingerprint", "embed")
+        self.fingerprint = check_text(embedder.fingerprint, "the embedder's fingerprint", 4096)
+        self.dim = check_count(embedder.dim, "the embedder's dim", 1)
+        self.embedder: AsyncEmbedder = plan.runtime.embedder(embedder)
         self.plan = plan
         self.pace = Pace(plan, 0)
         self.embedded = self.too_long = self.skipped = 0
@@ -68,7 +94,7 @@ class Embedding:
         """
         size = self.plan.batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        made = await self.plan.together([self._batch(batch) for batch in batches])
+        made = await self.plan.runtime.together([self._batch(batch) for batch in batches])
         vectors = [vector for batch in made for vector in batch]
         missing = sum(vector is None for vector in vectors)
         self.embedded += len(vectors) - missing
@@ -89,7 +115,7 @@ class Embedding:
                         f"the embedder failed {failures} times in a row, at last with {error!r}; {self.pace.done} of "
                         f"{self.pace.total} entries are done and kept: call it again with the same arguments to go on"
                     ) from error
-            await self.plan.wait(min(self.plan.retry_seconds * 2 ** (failures - 1), _LONGEST_WAIT))
+            await self.plan.runtime.pause(min(self.plan.retry_seconds * 2 ** (failures - 1), _LONGEST_WAIT))
 
     def report(self, *, entries: int, seconds: float) -> ReembedReport:
         return ReembedReport(entries, self.embedded, self.too_long, self.skipped, seconds)

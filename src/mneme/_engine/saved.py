@@ -15,6 +15,7 @@ from mneme._engine import choose, sync
 from mneme._engine.core import Core
 from mneme.errors import (
     CorruptCacheError,
+    EmbedderMismatchError,
     IndexBackendUnavailableError,
     QuantizationError,
     StoreBackendError,
@@ -181,7 +182,7 @@ async def save(core: Core, *, always: bool = False) -> None:
             ),
         )
         await store.mark(mark)
-    except (OSError, CorruptCacheError, StoreBackendError) as error:
+    except (OSError, CorruptCacheError, EmbedderMismatchError, StoreBackendError) as error:
         logger.warning("the index could not be saved in %r (%s); opening will take longer", path, str(error))
     else:
         core.saved_seq = core.applied_seq

@@ -19,6 +19,8 @@ from mneme._engine import (
     follow,
     lookup,
     maintain,
+    reembed as reembed_flow,
+    reembedding,
     removal,
     watch as watching,
     write,
@@ -26,20 +28,15 @@ from mneme._engine import (
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Ask, Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
-from mneme._rules.arguments import (
-    check_count,
-    check_namespace,
-    check_tags,
-    check_text,
-)
+from mneme._rules.arguments import check_count, check_namespace, check_tags, check_text
 from mneme._rules.expiry import TTL, seconds
 from mneme._rules.keys import Scope
 from mneme._rules.reserved import BEYOND
 from mneme._rules.selecting import selection_of
 from mneme.certificates import Certificate, CertificateStatus
 from mneme.errors import StoreBackendError
-from mneme.ports import Matrix, Selection, VectorDType
-from mneme.types import Entry, Explanation, Health, Hit, Stats, Watch
+from mneme.ports import AsyncEmbedder, Embedder, Matrix, Selection, VectorDType
+from mneme.types import Entry, Explanation, Health, Hit, ReembedProgress, ReembedReport, Stats, Watch
 
 _PUT_NAMES = frozenset({"query", "response", "embedding", "namespace", "scope", "metadata", "ttl", "tags", "cost"})
 
@@ -228,6 +225,7 @@ async def put_many(
     shapes: set[tuple[Any, ...]] = set()
     given = [_item(position, item, shapes) for position, item in enumerate(items)]
     embeddings = [item.get("embedding") for item in given]
+    era = core.era
     # All at once, which takes less time than one by one.
     vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
     rows, now = iter(vectors), core.clock.now
@@ -236,7 +234,7 @@ async def put_many(
         get = item.get
         ask = core.ask(item["query"], namespace=get("namespace", namespace), scope=get("scope", scope))
         if embedding is not None:
-            ask.vector = next(rows)
+            ask.vector, ask.era = next(rows), era
         own_ttl = get("ttl", ttl)
         lifetime = PLAIN if own_ttl is None else Lifetime(own_ttl)
         # A moment for each: of one batch the first are the least recently used.
@@ -418,6 +416,31 @@ async def health(core: Core) -> Health:
 async def check(core: Core) -> list[str]:
     await maintain.ready(core)
     return await maintain.check(core)
+
+
+async def reembed(
+    core: Core,
+    embedder: Embedder | AsyncEmbedder,
+    *,
+    similarity_threshold: float | None,
+    batch_size: int,
+    concurrency: int,
+    retries: int,
+    retry_seconds: float,
+    progress: Callable[[ReembedProgress], object] | None,
+) -> ReembedReport:
+    await maintain.ready(core)
+    plan = reembedding.plan(
+        core.runtime,
+        core.clock,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        retries=retries,
+        retry_seconds=retry_seconds,
+        progress=progress,
+    )
+    threshold = None if similarity_threshold is None else core.check_threshold(similarity_threshold)
+    return await reembed_flow.reembed(core, reembedding.Embedding(embedder, plan), threshold)
 
 
 async def requantize(core: Core, dtype: VectorDType) -> None:

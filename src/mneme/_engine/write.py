@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mneme._engine import alias, ranks, removal, saved, sync
+from mneme._engine import alias, eras, ranks, removal, saved, sync
 from mneme._engine.core import Ask, Core
 from mneme._engine.embedding import embed
+from mneme._engine.eras import EraChangedError
 from mneme._engine.removal import Evicted
 from mneme._rules.arguments import check_cost, check_tags
 from mneme._rules.codec import encode_metadata, encode_response
@@ -51,6 +52,8 @@ class Draft(NamedTuple):
     """Not the whole request: ten thousand drafts of texts and bytes are nothing to the garbage collector."""
     response: Any
     record: Record
+    era: int = 0
+    """Of the embedder that the vector is of."""
 
 
 def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a batch
@@ -114,7 +117,7 @@ def draft(  # noqa: PLR0917 -- by position, as there may be ten thousand in a ba
         ask.vector,
         cost if cost == 0.0 else check_cost(cost),
     )
-    return Draft(ask.hot_key, response, record)
+    return Draft(ask.hot_key, response, record, ask.era)
 
 
 def checked_metadata(core: Core, metadata: Mapping[str, Any] | None) -> str:
@@ -137,22 +140,17 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
     Raises:
         StoreBackendError: The store failed: nothing was stored, or all of it.
     """
-    latest = drafts
-    if len(drafts) != 1 or drafts[0].record.vector is None:
-        latest = await _with_vectors(core, drafts)
-    if len(latest) > 1:
+    if len(drafts) > 1:
         # The last of equal queries stays, as if they had been put one after the other.
-        by_key = {one.record.key: one for one in latest}
-        latest = latest if len(by_key) == len(latest) else list(by_key.values())
-    if not latest:
+        by_key = {one.record.key: one for one in drafts}
+        if len(by_key) != len(drafts):
+            drafts, matrix = list(by_key.values()), None
+    if not drafts:
         return []
-    matrix = matrix if len(latest) == len(drafts) else None
-    remarks: Sequence[alias.Remark] = ()
-    if core.options.alias_threshold is not None:
-        latest, remarks = await alias.admitted(core, latest, core.options.alias_threshold)
-        matrix = matrix if all(one.record.vector is not None for one in latest) else None
-    async with core.writer:
-        written, evicted = await core.runtime.finish(_commit(core, latest, matrix))
+    done = None
+    while done is None:
+        done = await _put(core, drafts, matrix, await eras.settled(core))
+    latest, remarks, written, evicted = done
     if core.events.heard:
         for one in latest:
             core.events.send("put", one.record.namespace, query=one.record.query, bytes=len(one.record.payload))
@@ -162,9 +160,31 @@ async def put(core: Core, drafts: Sequence[Draft], matrix: Matrix | None = None)
     return written
 
 
-async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
-    """The drafts, those that lacked a vector embedded."""
-    missing = [position for position, one in enumerate(drafts) if one.record.vector is None]
+async def _put(
+    core: Core, drafts: Sequence[Draft], matrix: Matrix | None, era: int
+) -> tuple[Sequence[Draft], Sequence[alias.Remark], list[Written], Evicted] | None:
+    """Store the drafts with vectors of this era; `None` if the embedder was exchanged before they were stored."""
+    latest = drafts
+    remarks: Sequence[alias.Remark] = ()
+    if len(drafts) != 1 or drafts[0].record.vector is None or drafts[0].era != era:
+        latest = await _with_vectors(core, drafts, era)
+    matrix = matrix if latest is drafts else None
+    if core.options.alias_threshold is not None:
+        try:
+            latest, remarks = await alias.admitted(core, latest, core.options.alias_threshold, era)
+        except EraChangedError:
+            return None
+        matrix = matrix if all(one.record.vector is not None for one in latest) else None
+    async with core.writer:
+        if core.era != era:
+            return None
+        written, evicted = await core.runtime.finish(_commit(core, latest, matrix))
+    return latest, remarks, written, evicted
+
+
+async def _with_vectors(core: Core, drafts: Sequence[Draft], era: int) -> Sequence[Draft]:
+    """The drafts, those embedded that lacked a vector of this era."""
+    missing = [position for position, one in enumerate(drafts) if one.record.vector is None or one.era != era]
     if not missing:
         return drafts
     check_asked(core.store)
@@ -177,7 +197,7 @@ async def _with_vectors(core: Core, drafts: Sequence[Draft]) -> Sequence[Draft]:
     complete = list(drafts)
     for position, vector in zip(missing, vectors, strict=True):
         one = drafts[position]
-        complete[position] = Draft(one.hot_key, one.response, one.record._replace(vector=vector))
+        complete[position] = Draft(one.hot_key, one.response, one.record._replace(vector=vector), era)
     return complete
 
 

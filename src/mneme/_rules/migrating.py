@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from typing import NamedTuple
 
+from mneme._rules.keys import key_of, partition_of
+from mneme._rules.reserved import BEYOND, RESERVED, is_reserved
 from mneme.errors import CorruptCacheError
 from mneme.ports import Record
 
-_NAME = "mneme: unfinished re-embedding"
-MARK_KEY = sha256(_NAME.encode()).digest()
-"""Of the entry of an unfinished target that says so. No query has it: keys of queries begin with a partition."""
+_NAMESPACE = f"{RESERVED}reembedding"
+_PARTITION = partition_of(_NAMESPACE, "")
+MARK_KEY = key_of(_PARTITION, "target")
+"""Of the entry of a target that says how far it is. Nobody's query has it: the namespace is reserved."""
 
 
 class Mark(NamedTuple):
@@ -25,6 +27,8 @@ class Mark(NamedTuple):
     """Up to which id of the source entries were copied."""
     copied: bool = False
     """Whether all were."""
+    finished: bool = False
+    """Whether the target was all that the source was."""
 
     def at(self, after: int) -> Mark:
         return self._replace(after=after)
@@ -40,16 +44,16 @@ class Mark(NamedTuple):
         payload = json.dumps(self._asdict()).encode()
         return Record(
             key=MARK_KEY,
-            partition=MARK_KEY[:16],
-            namespace=_NAME,
+            partition=_PARTITION,
+            namespace=_NAMESPACE,
             scope="",
-            query=_NAME,
+            query="target",
             payload=payload,
             codec="bytes",
             metadata="",
             tags=(),
-            created_at=0.0,
-            accessed_at=0.0,
+            created_at=BEYOND,
+            accessed_at=BEYOND,
             expires_at=None,
             removable_at=None,
             compute_seconds=0.0,
@@ -62,6 +66,11 @@ class Mark(NamedTuple):
             return cls(**json.loads(record.payload))
         except (TypeError, ValueError):
             raise CorruptCacheError("the mark of an unfinished re-embedding is damaged: use an empty target") from None
+
+
+def is_users(record: Record) -> bool:
+    """Whether it is an answer, not something that the cache keeps for itself."""
+    return not is_reserved(record.namespace)
 
 
 def is_dead(record: Record, now: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +49,14 @@ class Runtime(Protocol):
 
     async def offload(self, work: Callable[[], T]) -> T:
         """Do work that takes time and waits for nothing but the system; it is done even if the caller is cancelled."""
+        ...
+
+    async def together(self, flows: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """The results of all of these, run at the same time. One that fails ends the others where that is possible."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Go on after so many seconds."""
         ...
 
     async def call(self, function: Callable[[str], Any], query: str) -> Any:

@@ -144,7 +144,7 @@ class Flights:
             for other in self._flying.values():
                 if other is flight or other.vector is None or other.partition != flight.partition:
                     continue
-                if other in refused:
+                if other in refused or other.vector.shape != vector.shape:  # of another embedder
                     continue
                 similarity = float(np.dot(other.vector, vector))
                 if similarity > best_similarity and accepts(similarity) and not _waits_for(other, waiters):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from mneme._rules.guards_kinds import is_awaited
 from mneme._runtime.awaitable import AwaitablePort, is_async
 from mneme._runtime.background import ThreadBackground
+from mneme._runtime.drive import complete
 from mneme.ports import AsyncEmbedder, AsyncIndex, AsyncStore, Embedder, Guard, Index, Store
 
 T = TypeVar("T")
@@ -56,6 +59,16 @@ class ThreadRuntime:
 
     async def offload(self, work: Callable[[], T]) -> T:
         return work()
+
+    async def together(self, flows: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        if len(flows) < 2:
+            return [await flow for flow in flows]
+        with ThreadPoolExecutor(len(flows), thread_name_prefix="mneme-together") as pool:
+            running = [pool.submit(complete, flow) for flow in flows]
+            return [one.result() for one in running]
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 -- the blocking face: nothing else is to go on meanwhile
 
     async def call(self, function: Callable[[str], Any], query: str) -> Any:
         return _not_awaited(function(query), "compute")

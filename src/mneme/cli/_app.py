@@ -54,7 +54,7 @@ Examples:
   mneme stats answers.db                                     how it is used
   mneme check answers.db                                     is it sound
   mneme vacuum answers.db                                    remove what expired
-  mneme reembed answers.db new.db                            move to another embedder
+  mneme reembed answers.db --embedder my.module:model        move to another embedder
   mneme clear answers.db --yes                               remove everything
   mneme forget answers.db --where user_id=42                 leave no trace of it
   mneme export answers.db answers.mneme                      all of it in one archive

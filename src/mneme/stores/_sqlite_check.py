@@ -68,6 +68,27 @@ _INVARIANTS = (
 )
 
 
+# While vectors of another embedder are being taken in.
+_STAGING = (
+    (
+        "{} vectors of the next embedder have no entry.",
+        "SELECT count(*) FROM staged_vectors s LEFT JOIN entries e ON e.id = s.id WHERE e.id IS NULL",
+    ),
+    (
+        "{} vectors of the next embedder do not have its dimension.",
+        "SELECT count(*) FROM staged_vectors WHERE length(vector) IS NOT 4 * (SELECT next_dim FROM meta)",
+    ),
+    (
+        "{} entries have a vector of the next embedder and are said to lack one.",
+        "SELECT count(*) FROM unstaged WHERE id IN (SELECT id FROM staged_vectors)",
+    ),
+    (
+        "{} entries that lack a vector of the next embedder are not there.",
+        "SELECT count(*) FROM unstaged u LEFT JOIN entries e ON e.id = u.id WHERE e.id IS NULL",
+    ),
+)
+
+
 def inconsistencies(connection: sqlite3.Connection) -> list[str]:
     """Every inconsistency found, a sentence each. The caller holds a read transaction."""
     found: list[str] = []
@@ -87,7 +108,8 @@ def _broken_invariants(connection: sqlite3.Connection) -> Iterator[str]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield f"SQLite: {line}."
-    for sentence, query in _INVARIANTS:
+    staging = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'staged_vectors'").fetchone()[0]
+    for sentence, query in (*_INVARIANTS, *(_STAGING if staging else ())):
         count = connection.execute(query).fetchone()[0]
         if count:
             yield sentence.format(count)

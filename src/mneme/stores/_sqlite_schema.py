@@ -97,7 +97,14 @@ _VERSION_3 = (
     "ALTER TABLE namespaces ADD COLUMN cost_saved REAL NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+# To which embedder the file is to change over, and how often it has: see `_sqlite_reembed`.
+_VERSION_4 = (
+    "ALTER TABLE meta ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE meta ADD COLUMN next_fingerprint TEXT",
+    "ALTER TABLE meta ADD COLUMN next_dim INTEGER",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """The statements of each version, in order; a file's version is how many of them it has had."""
 
 TABLES = frozenset({"meta", "namespaces", "partitions", "entries", "facts", "vectors", "tags", "tombstones"})

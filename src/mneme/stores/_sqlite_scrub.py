@@ -34,7 +34,7 @@ def scrubbed(writer: sqlite3.Connection, path: str, timeout: float, *, usually: 
 def _scrubbed(writer: sqlite3.Connection, path: str, deadline: float) -> list[str]:
     try:
         _wait_until(writer, deadline)
-        in_transaction(writer, "BEGIN IMMEDIATE", lambda connection: connection.execute(sql.SCRAMBLE_TOMBSTONES))
+        in_transaction(writer, "BEGIN IMMEDIATE", _scrub)
         _wait_until(writer, deadline)
         writer.execute("VACUUM")
     except sqlite3.OperationalError as error:
@@ -48,6 +48,11 @@ def _scrubbed(writer: sqlite3.Connection, path: str, deadline: float) -> list[st
         why = "because another process is reading an earlier state of it: forget again when it has finished"
         return [f"{path!r} and its log still hold what was removed, {why}"]
     return []
+
+
+def _scrub(connection: sqlite3.Connection) -> None:
+    connection.execute(sql.SCRAMBLE_TOMBSTONES)
+    connection.execute("DROP TABLE IF EXISTS retired_vectors")  # left by a change of the embedder that was cut short
 
 
 def _wait_until(connection: sqlite3.Connection, deadline: float) -> None:

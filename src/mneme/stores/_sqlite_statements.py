@@ -93,7 +93,8 @@ SELECT max(
     ifnull((SELECT max(id) FROM entries), 0),
     ifnull((SELECT max(seq) FROM entries WHERE seq > id), 0),
     ifnull((SELECT max(seq) FROM tombstones), 0)
-)"""
+), (SELECT generation FROM meta)"""
+"""And the generation, which every write has to look at."""
 
 NAMESPACES = "SELECT name FROM namespaces LIMIT ?"
 PARTITION = """
@@ -134,7 +135,7 @@ DELETE_VECTORS = "DELETE FROM vectors WHERE id IN (SELECT value FROM json_each(?
 DELETE_TAGS = "DELETE FROM tags WHERE entry_id IN (SELECT value FROM json_each(?))"
 FORGET = "DELETE FROM tombstones WHERE seq <= ?"
 SET_FORGOTTEN = "UPDATE meta SET forgotten = ?"
-FORGOTTEN = "SELECT forgotten FROM meta"
+FORGOTTEN = "SELECT forgotten, generation FROM meta"
 SCRAMBLE_TOMBSTONES = "UPDATE tombstones SET key = randomblob(32)"
 """A key is a hash of a query that may be guessed; who follows deletions goes by their ids."""
 INSERT_TOMBSTONE = "INSERT INTO tombstones (seq, id, key) VALUES (?, ?, ?)"

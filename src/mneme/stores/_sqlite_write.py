@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from mneme.ports import HISTORY, Record, Ref, Removed, Selection, Usage, Written
 from mneme.stores import _sqlite_statements as sql
@@ -32,8 +32,10 @@ _MERGED = 64
 """Up to so many namespaces are merged by access time."""
 
 
-def write_new(connection: sqlite3.Connection, places: Places, record: Record) -> Written | None:
-    """Store one record if its key is new and its partition known, or else do nothing.
+def write_new(
+    connection: sqlite3.Connection, places: Places, record: Record, generation: int
+) -> Written | Literal[False] | None:
+    """Store one record if its key is new and its partition known, or else do nothing; false in another *generation*.
 
     Most writes of one record are of this kind, and the general way would cost them half as much again.
     """
@@ -41,7 +43,10 @@ def write_new(connection: sqlite3.Connection, places: Places, record: Record) ->
     if numbers is None:
         return None
     partition_id = numbers[0]
-    seq = connection.execute(sql.HIGH_WATER).fetchone()[0] + 1
+    latest, found = connection.execute(sql.HIGH_WATER).fetchone()
+    if found != generation:
+        return False
+    seq = latest + 1
     if connection.execute(sql.INSERT_NEW_ENTRY, entry_row(record, seq, partition_id)).rowcount != 1:
         return None
     connection.execute(sql.INSERT_FACTS, facts_row(record, seq, numbers))
@@ -53,17 +58,21 @@ def write_new(connection: sqlite3.Connection, places: Places, record: Record) ->
 
 
 def write_records(
-    connection: sqlite3.Connection, places: Places, records: Sequence[Record]
-) -> tuple[list[Written], dict[int, Place]]:
+    connection: sqlite3.Connection, places: Places, records: Sequence[Record], generation: int
+) -> tuple[list[Written], dict[int, Place]] | Literal[False]:
     """Store the records with their vectors; also what `Places.learn` should hear once this is committed.
+
+    False, and nothing is done, if the file is in another *generation*.
 
     Each table is filled by one statement over all rows, which are made one at a time: a list of the bytes of all
     vectors would cost more than writing them. An upsert does not say which rows it replaced, so ids and sequence
     numbers are chosen here: a new entry's id is its sequence number, and a replaced one is found by being the other
     way.
     """
+    base, found = connection.execute(sql.HIGH_WATER).fetchone()
+    if found != generation:
+        return False
     numbers, fresh = places.numbers_for(connection, records)
-    base = connection.execute(sql.HIGH_WATER).fetchone()[0]
     connection.executemany(
         sql.UPSERT_ENTRY,
         (entry_row(record, seq, numbers[record.partition][0]) for seq, record in enumerate(records, base + 1)),

@@ -7,10 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
 from mneme._rules.selecting import satisfies
-from mneme.errors import CacheClosedError, EmbedderDimensionError, EmbedderMismatchError
+from mneme.errors import CacheClosedError, EmbedderMismatchError
 from mneme.ports import (
     HISTORY,
     Change,
@@ -26,11 +24,12 @@ from mneme.ports import (
     VectorBlock,
     Written,
 )
+from mneme.stores._memory_reembed import Reembedding, block_of, frozen
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(Reembedding):
     """Keeps entries in dictionaries and forgets them on `close`. For tests, and for caches that need not last.
 
     Durability: none. Everything lives as long as the store object is open.
@@ -49,6 +48,7 @@ class MemoryStore:
         self._deleted: deque[Change] = deque()
         self._forgotten = 0  # up to which sequence number deletions are
         self._counters: dict[str, Counters] = {}
+        self._staged = {}
 
     @property
     def name(self) -> str:
@@ -67,19 +67,23 @@ class MemoryStore:
                         f"not of {fingerprint!r} (dim {dim})"
                     )
                 self._fingerprint, self._dim = fingerprint, dim
+                self._opened_at, self._bound = self._switches, True
             self._state = True
             return StoreInfo(self._fingerprint, self._dim, schema_version=1, seq=self._seq)
 
     def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         with self._lock:
             self._require_open()
+            if vectors:
+                self._require_same()
             found = [self._entries.get(self._id_of(ref)) for ref in refs]
         return [record if record is None or vectors else record._replace(vector=None) for record in found]
 
     def write(self, records: Sequence[Record]) -> list[Written]:
         with self._lock:
             self._require_open()
-            vectors = [self._kept(record.vector) for record in records]  # all before the first is stored
+            self._require_same()
+            vectors = [frozen(record.vector, self._dim) for record in records]  # all before the first is stored
             return [self._put(record, vector) for record, vector in zip(records, vectors, strict=True)]
 
     def delete(self, selection: Selection) -> list[Removed]:
@@ -113,21 +117,23 @@ class MemoryStore:
             raise ValueError("least_recent is for delete: a scan goes by id")
         with self._lock:
             self._require_open()
+            if vectors:
+                self._require_same()
             found = [record for record in self._selected(selection) if record.id > after][: max(limit, 0)]
         return found if vectors else [record._replace(vector=None) for record in found]
 
     def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
         with self._lock:
             self._require_open()
-            held = [(r.id, r.partition, r.vector) for r in self._entries.values() if r.vector is not None]
-            rows = [row for row in held if row[0] > after][: max(limit, 0)]
-            dim = self._dim or 0
-        matrix = np.stack([vector for _, _, vector in rows]) if rows else np.empty((0, dim), dtype=np.float32)
-        return VectorBlock(np.array([i for i, _, _ in rows], dtype=np.int64), [p for _, p, _ in rows], matrix)
+            self._require_same()
+            held = [(r.id, r.partition, r.vector) for r in self._entries.values()]
+            return block_of(held, self._dim or 0, after, limit)
 
     def changes(self, since: int, *, limit: int = 1000) -> list[Change] | None:
         with self._lock:
             self._require_open()
+            if self._bound:
+                self._require_same()
             if since < self._forgotten:
                 return None
             written = [Change(r.seq, r.id, r.key, deleted=False) for r in self._entries.values() if r.seq > since]
@@ -171,6 +177,7 @@ class MemoryStore:
         with self._lock:
             self._state = False
             self._entries, self._ids, self._deleted, self._counters = {}, {}, deque(), {}
+            self._staged = {}
 
     def _require_open(self) -> None:
         if not self._state:
@@ -180,18 +187,6 @@ class MemoryStore:
 
     def _id_of(self, ref: Ref) -> int:
         return ref if isinstance(ref, int) else self._ids.get(ref, 0)
-
-    def _kept(self, vector: Vector | None) -> Vector | None:
-        if vector is None:
-            return None
-        kept = np.array(vector, dtype=np.float32)
-        if kept.shape != (self._dim,):
-            raise EmbedderDimensionError(
-                f"the vector has shape {kept.shape}, the store holds "
-                + ("none: open it with a fingerprint and a dim" if self._dim is None else f"({self._dim},)")
-            )
-        kept.setflags(write=False)
-        return kept
 
     def _put(self, record: Record, vector: Vector | None) -> Written:
         self._seq += 1

@@ -31,6 +31,7 @@ from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_mode import use_log
 from mneme.stores._sqlite_places import Places
 from mneme.stores._sqlite_pool import Connection, Readers
+from mneme.stores._sqlite_reembed import Reembedding, other_embedder
 from mneme.stores._sqlite_repaired import Aside, repaired
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
 from mneme.stores._sqlite_scrub import scrubbed
@@ -57,7 +58,7 @@ _STATEMENTS = 256  # more than there are texts, so that none is ever prepared tw
 _LOG_LIMIT = 64 * 2**20  # a log that one huge batch made longer than this is cut when it starts over
 
 
-class SQLiteStore:
+class SQLiteStore(Reembedding):
     """Keeps entries in one SQLite file, which is made on the first `open`, readable by its owner only.
 
     Durability: every verb is one transaction in WAL mode. With *durability* "normal" what was acknowledged survives the
@@ -95,6 +96,8 @@ class SQLiteStore:
         self._readers = Readers(self._connect_reader, _READERS)
         self._places = Places()
         self._dim: int | None = None
+        self._generation: int | None = None  # whose vectors are meant here
+        self._bound = False  # it was opened for an embedder
         self._pid = 0  # of the process that opened it
         self._closed = False
 
@@ -136,6 +139,8 @@ class SQLiteStore:
         connection = self._take()
         try:
             row = connection.execute(query, (ref,)).fetchone()
+            if vectors:  # afterwards, so that what was read is of this generation if that is still true
+                self._require_same(connection)
             return [None if row is None else record_of(row, self._places.get(connection, row[1]))]
         except sqlite3.Error as error:
             raise self._meaning_of(error) from error
@@ -153,10 +158,16 @@ class SQLiteStore:
         if not records:
             return []
 
+        generation = self._generation or 0
+
         def written(connection: sqlite3.Connection) -> tuple[list[Written], dict[int, Place]]:
-            if len(records) == 1 and (new := write_new(connection, self._places, records[0])) is not None:
+            new = write_new(connection, self._places, records[0], generation) if len(records) == 1 else None
+            if new:
                 return [new], {}
-            return write_records(connection, self._places, records)
+            done = write_records(connection, self._places, records, generation) if new is None else False
+            if not done:
+                raise other_embedder(self._path)
+            return done
 
         done, fresh = self._change(written)
         if fresh:
@@ -176,6 +187,8 @@ class SQLiteStore:
         def scanned(connection: sqlite3.Connection) -> list[Record]:
             ids = chosen_ids(connection, selection)
             query, parameters = sql.scan_of(selection, ids, after=after, limit=limit, vectors=vectors)
+            if vectors:
+                self._require_same(connection)
             rows = connection.execute(query, parameters).fetchall()
             return [record_of(row, self._places.get(connection, row[1])) for row in rows]
 
@@ -183,6 +196,7 @@ class SQLiteStore:
 
     def vectors(self, *, after: int = 0, limit: int = 4096) -> VectorBlock:
         def block(connection: sqlite3.Connection) -> VectorBlock:
+            self._require_same(connection)
             rows = connection.execute(sql.VECTORS, (after, max(limit, 0))).fetchall()
             if not rows:
                 return VectorBlock(np.empty(0, np.int64), [], np.empty((0, self._dim or 0), np.float32))
@@ -196,7 +210,10 @@ class SQLiteStore:
         window = {"since": since, "limit": max(limit, 0)}
 
         def changed(connection: sqlite3.Connection) -> list[Change] | None:
-            if since < connection.execute(sql.FORGOTTEN).fetchone()[0]:
+            forgotten, generation = connection.execute(sql.FORGOTTEN).fetchone()
+            if self._bound and generation != self._generation:
+                raise other_embedder(self._path)
+            if since < forgotten:
                 return None
             rows = connection.execute(sql.CHANGES, window).fetchall()
             return [Change(seq, entry_id, key, bool(deleted)) for seq, entry_id, key, deleted in rows]
@@ -247,13 +264,6 @@ class SQLiteStore:
             finally:
                 self._places = Places()  # what was remembered may have been what was wrong
 
-    def marked(self) -> str | None:
-        found: str | None = self._look(lambda connection: connection.execute(sql.MARKED).fetchone()[0])
-        return found
-
-    def mark(self, text: str) -> None:
-        self._change(lambda connection: connection.execute(sql.MARK, (text,)))
-
     def close(self) -> None:
         self._closed = True
         self._readers.close(self._busy_timeout + 1.0)
@@ -274,7 +284,7 @@ class SQLiteStore:
         try:
             writer = self._writer or self._connect_writer()
             try:
-                info = self._set_up(writer, fingerprint, dim)
+                info, generation = self._set_up(writer, fingerprint, dim)
             except BaseException:
                 if writer is not self._writer:
                     writer.close()
@@ -283,7 +293,9 @@ class SQLiteStore:
             if made:
                 files.remove(self._path)
             raise
-        self._writer, self._dim, self._pid = writer, info.dim, os.getpid()
+        if fingerprint is not None or self._generation in {None, generation}:
+            self._dim, self._generation = info.dim, generation
+        self._writer, self._pid, self._bound = writer, os.getpid(), self._bound or fingerprint is not None
         return info
 
     def _connect(self, *pragmas: str) -> Connection:
@@ -313,14 +325,15 @@ class SQLiteStore:
             raise CacheClosedError(f"the store {self._path!r} is not open; call open first")
         return self._connect("query_only = ON")
 
-    def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> StoreInfo:
-        def prepared(connection: sqlite3.Connection) -> StoreInfo:
+    def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> tuple[StoreInfo, int]:
+        def prepared(connection: sqlite3.Connection) -> tuple[StoreInfo, int]:
             version = schema.bring_up_to_date(connection, schema.MIGRATIONS)
             self._refuse_other(connection, fingerprint, dim)
             if fingerprint is not None:
                 connection.execute(sql.BIND, (fingerprint, dim))
             held = connection.execute(sql.META).fetchone()
-            return StoreInfo(held[0], held[1], version, seq=connection.execute(sql.HIGH_WATER).fetchone()[0])
+            seq, generation = connection.execute(sql.HIGH_WATER).fetchone()
+            return StoreInfo(held[0], held[1], version, seq), generation
 
         info = in_transaction(writer, "BEGIN IMMEDIATE", prepared)
         if writer is not self._writer:
@@ -385,6 +398,8 @@ class SQLiteStore:
 
         def found(connection: sqlite3.Connection) -> dict[Ref, Record]:
             records: dict[Ref, Record] = {}
+            if vectors:
+                self._require_same(connection)
             for query, values, name in ((sql.READ_IDS, numbers, "id"), (sql.READ_KEYS, keys, "key")):
                 for batch in batches(values):
                     for row in connection.execute(query[vectors], batch).fetchall():

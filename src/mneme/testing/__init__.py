@@ -14,7 +14,7 @@ from mneme.testing.stores import Faults, FlakyIndex, FlakyStore, SlowStore
 
 if TYPE_CHECKING:
     from mneme.testing.index_contract import IndexContract
-    from mneme.testing.store_contract import SearchContract, StoreContract
+    from mneme.testing.store_contract import ReembeddingContract, SearchContract, StoreContract
 
 __all__ = [
     "AsyncTwin",
@@ -25,6 +25,7 @@ __all__ = [
     "FlakyStore",
     "HashEmbedder",
     "IndexContract",
+    "ReembeddingContract",
     "ScriptedEmbedder",
     "SearchContract",
     "SlowEmbedder",
@@ -34,6 +35,7 @@ __all__ = [
 
 _LAZY: dict[str, str] = {
     "IndexContract": "mneme.testing.index_contract",
+    "ReembeddingContract": "mneme.testing.store_contract",
     "SearchContract": "mneme.testing.store_contract",
     "StoreContract": "mneme.testing.store_contract",
 }

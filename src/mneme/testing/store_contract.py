@@ -5,11 +5,12 @@ from __future__ import annotations
 from mneme.testing._store_entries import StoreEntries
 from mneme.testing._store_history import StoreHistory
 from mneme.testing._store_lifecycle import StoreLifecycle
+from mneme.testing._store_reembed import ReembeddingContract
 from mneme.testing._store_search import SearchContract
 from mneme.testing._store_selections import StoreSelections
 from mneme.testing._store_threads import StoreThreads
 
-__all__ = ["SearchContract", "StoreContract"]
+__all__ = ["ReembeddingContract", "SearchContract", "StoreContract"]
 
 
 class StoreContract(StoreLifecycle, StoreEntries, StoreSelections, StoreHistory, StoreThreads):
