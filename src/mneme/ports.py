@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from mneme.capabilities import MarkedStore, ReembeddingStore, RepairingStore, SavedIndex, ScrubbingStore, SearchingStore, SwappingStore
+from mneme.capabilities import (
+    MarkedStore,
+    ReembeddingStore,
+    RepairingStore,
+    SavedIndex,
+    ScrubbingStore,
+    SearchingStore,
+    SwappingStore,
+)
 from mneme.records import (
     HISTORY,
     Change,

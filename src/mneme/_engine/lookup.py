@@ -133,6 +133,10 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
             await _search(core, asks, results, positions, era)
         except EraChangedError:
             positions = [position for position in positions if results[position].hit is None]
+            for position in positions:  # a threshold for the embedder before says nothing of this one
+                asks[position].threshold = max(asks[position].threshold, core.threshold)
+            if core.certified is not None:
+                positions = await _certified(core, core.certified, asks, results, positions)
         else:
             return
 
