@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -11,6 +12,8 @@ from typing import Any, TypeAlias
 from mneme._runtime.drive import complete
 
 Flow: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger("mneme")
 
 WAITING = 16
 """So many flows wait for their turn; what comes then is not taken."""
@@ -46,10 +49,8 @@ class ThreadBackground:
                 context, flow = self._waiting.popleft()
             try:
                 context.run(_to_its_end, flow)
-            except BaseException:  # a caller's function ended the thread, by `sys.exit` for one
-                with self._lock:
-                    self._thread = None
-                raise
+            except BaseException:
+                logger.warning("a flow in the background ended with an error", exc_info=True)
 
     async def end(self) -> None:
         """Take no more, let go of what waits, and wait for the one that runs."""
