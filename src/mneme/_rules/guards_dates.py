@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mneme._rules.guards_reading import Reading, remembered, told, words
+from mneme._rules.guards_reading import Reading, alike, remembered, told, words
 
 __all__ = ["dates", "dates_differ"]
 
@@ -13,8 +13,8 @@ _NAMES = {
     spelling: name
     for name, spellings in {
         "January": "jan january",
-        "February": "feb february",
-        "March": "march",
+        "February": "feb february febuary",
+        "March": "mar march",
         "April": "apr april",
         "May": "may",
         "June": "jun june",
@@ -24,16 +24,16 @@ _NAMES = {
         "October": "oct october",
         "November": "nov november",
         "December": "dec december",
-        "Monday": "monday",
+        "Monday": "mon monday",
         "Tuesday": "tue tues tuesday",
-        "Wednesday": "wednesday",
+        "Wednesday": "wed wednesday wensday",
         "Thursday": "thu thur thurs thursday",
         "Friday": "fri friday",
-        "Saturday": "saturday",
-        "Sunday": "sunday",
+        "Saturday": "sat saturday",
+        "Sunday": "sun sunday",
         "weekday": "weekday",
         "weekend": "weekend",
-        "tomorrow": "tomorrow tmrw",
+        "tomorrow": "tomorrow tmrw tomorow tommorow tommorrow",
         "yesterday": "yesterday",
         "today": "today",
         "tonight": "tonight",
@@ -50,10 +50,10 @@ _NAMES = {
     for spelling in spellings.split()
 }
 _NAMES |= {f"{spelling}s": name for spelling, name in _NAMES.items() if len(spelling) > 3}
-# Names of months that are other words too: months after one of these words, or beside a number.
-_AMBIGUOUS = frozenset({"may", "march"})
+# Names that are other words too: dates after one of these words, or beside a number.
+_AMBIGUOUS = words("may march mar mon wed sat sun")
 _MONTH = (
-    r"\b(?:in|of|until|till|by|from|since|during|before|after|last|next|this|early|late|mid) NAME\b"
+    r"\b(?:in|of|until|till|by|from|since|during|before|after|last|next|this|early|late|mid|on|every) NAME\b"
     r"|\d\D{0,3}\bNAME\b|\bNAME\b\D{0,2}\d"
 )
 # The answer is often the same for the time that a question is asked at anyway.
@@ -89,6 +89,15 @@ def dates_differ(asked: Reading, stored: Reading) -> str | None:
     mine, theirs = ones - others, others - ones
     if mine and theirs:
         return f"dates differ: {told(mine, theirs)}"
-    if (mine or theirs) - _NOW - _LOOSE and not (ones and others):
+    if ones and others:
+        return None
+    named, without = (mine, stored) if mine else (theirs, asked)
+    if any(not _misspelt(name, without) for name in named - _NOW - _LOOSE):
         return f"dates differ: {told(mine, theirs)}"
     return None
+
+
+def _misspelt(name: str, text: Reading) -> bool:
+    """Whether *text* has the name with a slip of the pen."""
+    lower = name.casefold()
+    return any(alike(lower, word) for word in text.vocabulary)

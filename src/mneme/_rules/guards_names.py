@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mneme._rules.guards_reading import Reading, remembered, told, words
+from mneme._rules.guards_reading import Reading, alike, remembered, told, words
 
 __all__ = ["literals", "literals_differ", "names", "names_differ"]
 
@@ -192,7 +192,7 @@ def _same(mine: set[str], theirs: set[str], asked: Reading, stored: Reading) -> 
         return False
     for one in mine:
         for other in theirs:
-            if _initials(one, stored) or _initials(other, asked) or _alike(one, other):
+            if _initials(one, stored) or _initials(other, asked) or _made_of(one, other):
                 return True
     return False
 
@@ -205,24 +205,9 @@ def _initials(name: str, text: Reading) -> bool:
     return name in initials
 
 
-def _alike(one: str, other: str) -> bool:
+def _made_of(one: str, other: str) -> bool:
     """Whether two names are one with a slip of the pen, or one is made of the other by an ending."""
     short, long = sorted((one, other), key=len)
     if len(short) > 3 and long.startswith(short) and long[len(short) :] in _ENDINGS:
         return True
-    same_length = len(short) == len(long)
-    if len(short) < (_LONG if same_length else _LONG - 2) or len(long) - len(short) > 1 or short[0] != long[0]:
-        return False
-    start = 0
-    while start < len(short) and short[start] == long[start]:
-        start += 1
-    rest_short, rest_long = short[start:], long[start:]
-    if same_length:  # one letter differs, or two have changed places
-        return rest_short[1:] == rest_long[1:] or (
-            rest_short[:2] == rest_long[1::-1] and rest_short[2:] == rest_long[2:]
-        )
-    return rest_short == rest_long[1:]
-
-
-_LONG = 7
-"""Shorter names in which a letter is another are two names: Maria and Marie."""
+    return alike(one, other)

@@ -38,18 +38,18 @@ _SMALL = {
 }
 _TENS = {word: 10 * value for value, word in enumerate(_FROM_TWENTY.split(), start=2)}
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-# "One" is also an article and a pronoun, and "second" a unit: alone they say nothing.
-_INNER = {"one": 1, "first": 1, "second": 2}
+# "One" is also an article and a pronoun, and "second" a unit: alone they count only against another number.
+_LOOSE = {"one": 1, "first": 1, "second": 2}
 
 _DIGIT = re.compile(r"\d")
-_WORDS = frozenset({*_SMALL, *_TENS, *_SCALES})
-_ALL_WORDS = "|".join((*_SMALL, *_TENS, *_SCALES))
+_WORDS = frozenset({*_SMALL, *_TENS, *_SCALES, *_LOOSE})
+_ALL_WORDS = "|".join(_WORDS)
 _DIGITS = (
     r"(?:(?P<sign>[£$€¥₹])\s?)?(?P<digits>\d{1,3}(?:,\d{3}){1,6}(?:\.\d+)?(?!\d)|\d+(?:[.:]\d+)*)"
     r"(?:(?P<ordinal>st|nd|rd|th)\b|[\s-]?(?P<tail>%|°?[^\W\d_]+(?:\.m\.)?))?"
 )
 _SPELT = (
-    rf"\b(?P<words>(?:{_ALL_WORDS})(?:[\s-](?:{_ALL_WORDS}|{'|'.join(_INNER)}))*)\b"
+    rf"\b(?P<words>(?:{_ALL_WORDS})(?:[\s-](?:{_ALL_WORDS}))*)\b"
     r"(?:[\s-](?P<next>%|[^\W\d_]+(?:\.m\.)?))?"
 )
 _NUMBER = re.compile(f"{_DIGITS}|{_SPELT}", re.IGNORECASE)
@@ -151,8 +151,9 @@ def _quantities(text: Reading) -> Iterator[Quantity]:
             ones = [_digits(match["digits"], tail, unit, bound, text)]
         end = match.end("words" if match["words"] else "digits")
         listing = unit is None and bool(_LIST_BEFORE.search(before) or _LIST_AFTER.match(plain, end))
+        loose = bool(match["words"]) and all(word in _LOOSE for word in re.split(r"[\s-]", match["words"].lower()))
         for one in ones:
-            yield one._replace(idle=one.value == "1" or (listing and one.value in _LISTS))
+            yield one._replace(idle=loose or one.value == "1" or (listing and one.value in _LISTS))
 
 
 def _digits(digits: str, tail: str, unit: str | None, bound: str | None, text: Reading) -> Quantity:
@@ -164,8 +165,8 @@ def _digits(digits: str, tail: str, unit: str | None, bound: str | None, text: R
         hour = _plain(hour)
         if len(hour) < 3 and int(hour) > 12:
             hour, half = str(int(hour) - 12), "pm"
-        rest = rest.removesuffix(":00")
-        return Quantity(hour if rest == "00" else f"{hour}:{rest}", None, half, bound)
+        rest = rest.replace(":", ".").rstrip("0.")  # as a decimal: "the 9.30 train"
+        return Quantity(f"{hour}.{rest}" if rest else hour, None, half, bound)
     value = _plain(digits.replace(",", ""))
     if tail in _FACTORS and len(value) < 16 and value.count(".") < 2:
         value = _plain(f"{float(value) * _FACTORS[tail]:.6f}")
@@ -190,7 +191,7 @@ def _values(words: list[str]) -> Iterator[int]:
             total = (1 if total is None else total) * _SCALES[word]
             last = _SCALES[word]
             continue
-        value = _SMALL.get(word) or _TENS.get(word) or _INNER.get(word, 0)
+        value = _SMALL.get(word) or _TENS.get(word) or _LOOSE.get(word, 0)
         if total is not None and value < last and last >= 20:
             total += value
         else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import TypeVar, cast
 
-__all__ = ["Reading", "remembered", "stem", "told", "words"]
+__all__ = ["Reading", "alike", "remembered", "stem", "told", "words"]
 
 T = TypeVar("T")
 
@@ -98,6 +98,26 @@ def stem(word: str) -> str:
 
 _SHORT = re.compile(r"[^aeiou][aeiou][^aeiouwxy]")
 """A verb of four letters that has lost an e: hiring, made of hire."""
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two words may be one with a slip of the pen: a letter more, or another, or two that changed places."""
+    short, long = sorted((one, other), key=len)
+    same_length = len(short) == len(long)
+    if len(short) < (_LONG if same_length else _LONG - 2) or len(long) - len(short) > 1 or short[0] != long[0]:
+        return False
+    start = 0
+    while start < len(short) and short[start] == long[start]:
+        start += 1
+    rest_short, rest_long = short[start:], long[start:]
+    if not same_length:
+        return rest_short == rest_long[1:]
+    swapped = rest_short[:2] == rest_long[1::-1] and rest_short[2:] == rest_long[2:]
+    return swapped or rest_short[1:] == rest_long[1:]
+
+
+_LONG = 7
+"""Shorter words in which a letter is another are two words: Maria and Marie."""
 
 
 def remembered(read: Callable[[Reading], T]) -> Callable[[Reading], T]:
