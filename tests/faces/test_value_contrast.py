@@ -10,6 +10,7 @@ from faces.adapter import DIM, Compass
 from mneme import HnswIndex, MemoryStore, SemanticCache, ValueContrast
 from mneme._rules.similarity import RESOLUTION, score as cosines
 from mneme._rules.vectors import unit_vector
+from mneme.guards import Rule
 from mneme.testing import FakeClock
 from stores.searching import SearchingMemoryStore
 
@@ -156,6 +157,28 @@ def test_an_entry_that_may_not_answer_for_another_reason_is_still_a_rival(open_c
     assert cache.get("p @12") is None  # now it was looked at, and removed
     assert [entry.response for entry in cache.entries()] == ["water"]
     assert cache.get("p @12").response == "water"
+
+
+def test_an_entry_that_a_guard_refuses_is_a_rival_too(open_cache, events):
+    guard = Rule("mine", lambda asked, stored: "it hails" if "hail" in stored else None)
+    cache = open_cache(value_contrast=True, similarity_threshold=THRESHOLD, guards=[guard])
+    cache.put("rain @0", "water")
+    cache.put("hail @30", "ice")
+    assert cache.get("p @5").response == "water"
+    assert cache.get("p @20") is None
+    assert len(events.of("guard_refusal")) == 1
+    assert cache.explain("p @20").reason == "guarded"
+
+
+def test_an_entry_that_was_rejected_for_the_query_is_a_rival_too(open_cache):
+    cache = open_cache(value_contrast=True, similarity_threshold=THRESHOLD)
+    cache.put("rain @0", "water")
+    cache.put("hail @30", "ice")
+    cache.reject(("p @20", "hail @30"))
+    assert cache.get("p @20") is None
+    assert cache.get("p @5").response == "water"
+    cache.delete("hail @30")
+    assert cache.get("p @20").response == "water"
 
 
 def test_a_refused_entry_lets_one_with_the_same_rival_answer(open_cache, clock):
