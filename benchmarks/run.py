@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plot
+import rows_checkpoint
 import rows_contrast
 import rows_crypto
 import rows_exact
@@ -44,6 +45,7 @@ MODULES = (
     rows_processes,
     rows_stores,
     rows_crypto,
+    rows_checkpoint,
 )
 """Importing them entered their measurements in `TOPICS`; this is their order in the table."""
 ORDER = [module.__name__ for module in MODULES]

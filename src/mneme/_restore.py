@@ -78,6 +78,7 @@ class Restore:
                 await self._runtime.offload(opened.close)
         except BaseException:
             await core.store.close()
+            self.undo()
             raise
         else:
             if self.store is None:  # the constructor makes another one for the path
@@ -122,20 +123,19 @@ class Restore:
                 await load.into_new(store)
             finally:
                 await self._runtime.offload(held.close)
-            await self._runtime.offload(partial(_publish, draft, path))
+            await self._runtime.offload(partial(self._publish, draft, path))
         except FileExistsError:
             raise CheckpointError(f"a file {path!r} was made by somebody else meanwhile; it was left alone") from None
         except OSError as error:
             raise CheckpointError(f"the cache cannot be made at {path!r}: {error.strerror or error}") from error
         finally:
             await self._runtime.offload(partial(_remove, draft))
-        self._made = path
 
-
-def _publish(draft: str, path: str) -> None:
-    if os.path.lexists(f"{draft}-wal"):
-        raise CheckpointError(f"the file for {path!r} could not be completed; see whether the disk is full")
-    publish(draft, path)
+    def _publish(self, draft: str, path: str) -> None:
+        if os.path.lexists(f"{draft}-wal"):
+            raise CheckpointError(f"the file for {path!r} could not be completed; see whether the disk is full")
+        publish(draft, path)
+        self._made = path  # here, as whoever waits for this may be cancelled
 
 
 def _file_of(path: str | os.PathLike[str] | None, store: object) -> str | None:

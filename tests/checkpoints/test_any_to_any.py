@@ -6,8 +6,16 @@ import pytest
 
 from checkpoints.archives import records, usage
 from checkpoints.conftest import STORES
-from mneme import AsyncSemanticCache, CheckpointError, SemanticCache
+from mneme import (
+    AsyncDynamoDBStore,
+    AsyncPostgresStore,
+    AsyncRedisStore,
+    AsyncSemanticCache,
+    CheckpointError,
+    SemanticCache,
+)
 from mneme.ports import Selection, Usage
+from stores.dynamodb_tables import REGION, TABLE
 
 DIM = 8
 pytestmark = pytest.mark.timeout(400)
@@ -71,6 +79,35 @@ async def test_the_async_face_moves_any_store(kind, sources, make_store):
     cache = await AsyncSemanticCache.loads(io.BytesIO(stream.getvalue()), store=filled)
     async with cache:
         assert contents(filled) == expected
+
+
+@pytest.mark.parametrize("kind", ["postgres", "redis", "dynamodb"])
+async def test_native_async_stores_are_read_and_filled(kind, sources, make_store, server_of):
+    def make(place):
+        if kind == "postgres":
+            return AsyncPostgresStore(server_of(kind), schema=place)
+        if kind == "redis":
+            return AsyncRedisStore(server_of(kind), prefix=place)
+        return AsyncDynamoDBStore(
+            table=TABLE,
+            prefix=place,
+            region_name=REGION,
+            endpoint_url=server_of(kind),
+            create_table=True,
+            timeout=60,
+            retry_seconds=60,
+        )
+
+    stream, again = io.BytesIO(), io.BytesIO()
+    store = sources("memory")
+    expected = contents(store)
+    with SemanticCache(store=store) as cache:
+        cache.dumps(stream)
+    async with await AsyncSemanticCache.loads(io.BytesIO(stream.getvalue()), store=make("filled_async")) as cache:
+        assert (await cache.dumps(again)).entries == 24
+    copy = make_store("memory")
+    with SemanticCache.loads(io.BytesIO(again.getvalue()), store=copy):
+        assert contents(copy) == expected
 
 
 @pytest.mark.parametrize("kind", STORES)

@@ -337,9 +337,18 @@ def test_notes_of_the_cache_travel_and_are_not_counted(filled, face, load, tmp_p
     assert contents(store_of(loaded)) == contents(store_of(filled))
     assert loaded._core.notes.get("kind", "name") == "text"
     assert loaded.stats().entries == 5
-    # They may be about any namespace, so that a part of the cache goes without them.
-    filled.dumps(tmp_path / "a.mneme", namespace="shop")
-    assert load(tmp_path / "a.mneme", store=MemoryStore())._core.notes.get("kind", "name") is None
+    # With a part of the cache go those that are about it; one about nothing may quote what other tenants asked.
+    filled.reject(("one", "other"), namespace="shop")
+    filled.reject(("this", "that"))
+    whole = archive_of(filled)
+    for part in (
+        load(io.BytesIO(archive_of(filled, namespace="shop")), store=MemoryStore()),
+        load(io.BytesIO(whole), store=MemoryStore(), namespace="shop"),
+    ):
+        assert part._core.notes.get("kind", "name") is None
+        assert len(part._core.notes.denied) == 1
+        assert part.reject(("other", "one"), namespace="shop") is False
+    assert len(load(io.BytesIO(whole), store=MemoryStore())._core.notes.denied) == 2
 
 
 def notes_of(cache):
