@@ -23,6 +23,7 @@ class Row:
     expires: float | None
     removable: float | None
     seconds: float = 0.0
+    cost: float = 0.0
 
 
 @dataclass
@@ -130,6 +131,7 @@ class Model:
         row.accessed = now
         self.count(row.namespace, f"hits_{layer}")
         self.count(row.namespace, "seconds_saved", row.seconds)
+        self.count(row.namespace, "cost_saved", row.cost)
 
     def store(self, row):
         self.rows[self.key(row.namespace, row.scope, row.query)] = row

@@ -8,6 +8,7 @@ from mneme import NamespaceQuotaExceededError
 from stateful.model import gone, normalized
 from stateful.walker import Walker
 from stateful.world import (
+    COSTS,
     DTYPES,
     NAMESPACES,
     OWN_VECTORS,
@@ -63,7 +64,7 @@ class Verbs(Walker):
             else:
                 self.values += 1
                 value = f"value {self.values}"
-                plain = {"scope": None, "ttl": None, "tags": (), "own": None}
+                plain = {"scope": None, "ttl": None, "tags": (), "own": None, "cost": 0.5}
                 self.put(query=query, value=value, namespace=namespace, pause=pause, **plain)
 
     @rule(steps=st.lists(st.tuples(GET_OR_PUT, QUERIES, PAUSES), min_size=12, max_size=25))
@@ -101,8 +102,9 @@ class Verbs(Walker):
         tags=TAGS,
         own=OWN_VECTORS,
         pause=PAUSES,
+        cost=COSTS,
     )
-    def put(self, *, query, value, namespace, scope, ttl, tags, own, pause):
+    def put(self, *, query, value, namespace, scope, ttl, tags, own, pause, cost):
         self.clock.advance(pause)
         options = put_options(query, namespace, scope, ttl, tags)
         embedding = None if own is None else VECTORS[own]
@@ -112,8 +114,8 @@ class Verbs(Walker):
             with pytest.raises(RuntimeError, match="broken"):
                 self.do("put", query, value, **options)
         else:
-            assert self.do("put", query, value, embedding=embedding, **options) is True
-            self.was_put(self.row(query, value, namespace, scope, own=own, ttl=ttl, tags=tags))
+            assert self.do("put", query, value, embedding=embedding, cost=cost, **options) is True
+            self.was_put(self.row(query, value, namespace, scope, own=own, ttl=ttl, tags=tags, cost=cost))
 
     @rule(
         items=st.lists(st.tuples(QUERIES, VALUES), max_size=8), namespace=NAMESPACES, scope=SCOPES, ttl=TTLS, tags=TAGS

@@ -112,7 +112,7 @@ class Walker(RuleBasedStateMachine):
             return VECTORS[own]
         return None if self.embedder.broken else VECTORS.get(query)
 
-    def row(self, query, value, namespace, scope, *, own=None, ttl=None, stale=None, tags=(), seconds=0.0):
+    def row(self, query, value, namespace, scope, *, own=None, ttl=None, stale=None, tags=(), seconds=0.0, cost=0.0):
         life = {None: self.default_ttl, "10s": 10, float("inf"): None}.get(ttl, ttl)
         expires = None if life is None else self.now + life
         vector = self.vector_of(query, own)
@@ -130,6 +130,7 @@ class Walker(RuleBasedStateMachine):
             expires=expires,
             removable=expires if expires is None or stale is None else expires + stale,
             seconds=seconds,
+            cost=cost,
         )
 
     def was_put(self, *rows, evicts=True):

@@ -30,10 +30,11 @@ PAUSES = st.sampled_from([0, 1, 3])
 VALUES = st.sampled_from(["yes", "no", "bad news", "maybe", b"bytes", 17, ["a", {"list": None}]])
 THRESHOLDS = st.sampled_from([None, None, 0.0, 0.5, 0.8, 0.95, 1.0])
 TTLS = st.sampled_from([None, None, 5, "10s", 60, float("inf")])
+COSTS = st.sampled_from([0, 0.25, 3.0])  # sums of them are exact
 TAGS = st.sampled_from([(), ("x",), ("y",), ("x", "y")])
 DTYPES = st.sampled_from(["float32", "float16", "int8"])
 OWN_VECTORS = st.sampled_from([None, None, None, None, *VECTORS])
-KINDS = ("hits_exact", "hits_semantic", "misses", "evictions", "expirations", "seconds_saved")
+KINDS = ("hits_exact", "hits_semantic", "misses", "evictions", "expirations", "seconds_saved", "cost_saved")
 
 
 class OnThreads:

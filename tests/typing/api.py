@@ -62,6 +62,9 @@ from mneme import (
     to_async_embedder,
     to_sync_embedder,
 )
+from mneme.adapters import compose
+from mneme.adapters.opentelemetry import OTelMetricsHook
+from mneme.adapters.prometheus import PrometheusMetricsHook
 from mneme.embedders import LocalEmbedder
 from mneme.guards import DEFAULT_GUARDS, NUMBERS, Guard, Rule, Uncertain, opposites
 from mneme.indexes import ExactIndex
@@ -202,6 +205,9 @@ full: SemanticCache = SemanticCache(
 )
 SemanticCache("a.db", Mine(), vector_dtype="int4")  # type: ignore[arg-type]
 SemanticCache("a.db", Mine(), on_store_error="ignore")  # type: ignore[arg-type]
+SemanticCache("a.db", Mine(), max_entries=10, eviction="gdsf")
+SemanticCache("a.db", Mine(), eviction="fifo")  # type: ignore[arg-type]
+SemanticCache("a.db", Mine(), metrics_hook=compose(PrometheusMetricsHook(namespaces=["a"]), OTelMetricsHook(), count))
 SemanticCache("a.db", Awaited())  # type: ignore[arg-type]
 SemanticCache("a.db", "all-MiniLM")  # type: ignore[arg-type]
 SemanticCache("a.db", Mine(), 0.9)  # type: ignore[call-arg, arg-type]
@@ -251,6 +257,11 @@ def blocking(cache: SemanticCache) -> None:
     entries: list[Entry] = cache.entries(namespace="n", tags=["t"], contains="x", after=3, limit=10)
     put: bool = cache.put("q", {"a": [1]}, metadata={"k": 1}, ttl="1h", tags={"t"})  # type: ignore[arg-type]
     put = cache.put("q", b"raw", ttl=timedelta(hours=1), tags=("t",), scope=None)
+    put = cache.put("q", "r", cost=0.25)
+    cache.put("q", "r", cost="dear")  # type: ignore[arg-type]
+    cache.get_or_compute("q", str.upper, cost=len)
+    saved: float = cache.stats().cost_saved + cache.entries()[0].cost
+    print(saved)
     stored: int = cache.put_many([("q", "a"), {"query": "q", "response": "a", "ttl": 5}], namespace="n")
     stored = cache.put_many(((query, query.upper()) for query in ("a", "b")), tags=["t"])
     value: Any = cache.get_or_compute("q", str.upper, ttl=5, jitter=0.1, stale_ttl="1h", stale_on_error=True)
