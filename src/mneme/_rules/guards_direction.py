@@ -140,6 +140,7 @@ def _exchanged(asked: Reading, stored: Reading) -> tuple[str, str] | None:
                 and mine[-last:] == theirs[:last]
                 and between == theirs[last:-first]
                 and _JOINS.isdisjoint(between)
+                and between[0] != "of"
             ):
                 return " ".join(mine[:first]), " ".join(mine[-last:])
     return None
