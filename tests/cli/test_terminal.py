@@ -117,6 +117,18 @@ def test_a_batch_shows_its_progress(terminal, cache_path, tmp_path):
     assert shown(sent).rstrip().endswith("stored 600 lines; the file holds 600 entries now")
 
 
+def test_an_archive_is_made_and_read_under_a_bar_and_never_sent_to_a_terminal(terminal, filled, tmp_path):
+    code, sent = terminal("export", filled, tmp_path / "a.mneme", columns=200)
+    assert code == 0
+    assert "3/3" in shown(sent)
+    assert re.search(r"^wrote 3 entries, \S+ \S+ to \S+a\.mneme$", shown(sent), flags=re.MULTILINE)
+    code, sent = terminal("import", tmp_path / "a.mneme", tmp_path / "b.db", columns=200)
+    assert (code, "3/3" in shown(sent)) == (0, True)
+    code, sent = terminal("export", filled, "-", columns=200)
+    assert code == 2
+    assert "nothing for a terminal" in sent
+
+
 def test_the_demo_draws_itself(terminal):
     code, sent = terminal("demo", "--quick", "--model", "slow", "--slow-seconds", "0.01", columns=100)
     assert code == 0

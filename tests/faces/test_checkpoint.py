@@ -273,6 +273,28 @@ def test_wrong_options_are_found_before_anything_is_made(filled, load, tmp_path)
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith("new.db")] == []
 
 
+def test_what_is_too_much_for_the_new_cache_is_evicted_by_its_next_write(filled, load):
+    small = load(io.BytesIO(archive_of(filled)), ":memory:", Compass(), max_entries=3)
+    assert small.stats().entries == 5
+    small.put("one more @350", "x")
+    assert small.stats().entries == 3
+    assert small.get("one more @350") is not None
+
+
+def test_a_class_of_ones_own_is_made_with_its_own_options(face, filled, clock):
+    class Labelled(face.cls):
+        def __init__(self, *args, label, **options):
+            super().__init__(*args, **options)
+            self.label = label
+
+    loading = Labelled.loads(
+        io.BytesIO(archive_of(filled)), ":memory:", Compass(), label="mine", similarity_threshold=0.7, clock=clock
+    )
+    cache = face.run(loading)
+    assert (cache.label, cache.similarity_threshold) == ("mine", 0.7)
+    face.run(cache.close())
+
+
 def test_a_cache_that_cannot_be_opened_in_the_new_file_leaves_no_file(filled, load, tmp_path):
     class Unopenable:
         name, dtype = "none", "float32"
