@@ -64,7 +64,8 @@ class SemanticCache:
         min_confidence: Refuse hits of less confidence.
         validator: Called with a response when it is put and again when it is served; a false result refuses it. By
             default empty or blank text is refused, and text that begins with `[ERROR]` or `[LLM Error]`.
-        metrics_hook: Called with the name of an event and its fields. What it raises is logged and goes no further.
+        metrics_hook: Called with the name of an event and its fields. What it raises is logged and goes no further. See
+            `mneme.adapters` for Prometheus, OpenTelemetry, and several at once.
         normalize: What makes queries equal on the exact layer: strip, collapse white space and fold case (`True`),
             nothing (`False`), or a function of yours.
         codec: Encodes responses that are not `str`, `bytes` or JSON values.

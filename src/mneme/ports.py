@@ -77,7 +77,10 @@ __all__ = [
 ]
 
 MetricsHook: TypeAlias = Callable[[str, Mapping[str, Any]], None]
-"""Called with an event's name and its fields, of which `namespace` is always one."""
+"""Called with an event's name and its fields, of which `namespace` is always one.
+
+One with a true attribute `wants_seconds` is told how long things took as well.
+"""
 
 
 # --- embedders -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,10 @@
 """Several hooks as one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from faces.adapter import Events
@@ -54,3 +59,23 @@ def test_what_cannot_be_called_is_refused():
 
 def test_none_is_a_hook_that_does_nothing():
     compose()("miss", {"namespace": "n"})
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "extra"),
+    [("prometheus", "prometheus_client", "prometheus"), ("opentelemetry", "opentelemetry", "otel")],
+)
+def test_a_missing_library_is_named_with_what_brings_it(module, library, extra):
+    script = f"import sys; sys.modules[{library!r}] = None; import mneme.adapters.{module}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert f'pip install "mneme-cache[{extra}]"' in done.stderr.splitlines()[-1]
+
+
+def test_hooks_are_composed_without_any_of_their_libraries():
+    script = "import sys; import mneme.adapters; assert not {'prometheus_client', 'opentelemetry'} & set(sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)

@@ -67,7 +67,7 @@ class StoreHistory(StoreSuite):
         assert [(each.id, each.accessed_at) for each in store.scan(Selection())] == [(b.id, 2.0)]
 
     def test_counters_add_up_and_survive_the_entries(self, store: Store) -> None:
-        one = Counters(1, 2, 3, 4, 5, 0.5)
+        one = Counters(1, 2, 3, 4, 5, 0.5, 0.25)
         store.record(Usage({}, {"main": one, "empty": one}))
         store.write([a_record(1)])
         store.record(Usage({}, {"main": one}))
