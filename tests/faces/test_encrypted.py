@@ -1,5 +1,7 @@
 """A cache over an encrypted store is a cache like any other, that leaves nothing readable anywhere."""
 
+import sqlite3
+
 import pytest
 
 from mneme import DecryptionError, EmbedderMismatchError, EncryptedStore, KeyRing, MemoryStore, SQLiteStore
@@ -74,7 +76,7 @@ def test_two_caches_at_one_file_follow_each_other(open_encrypted):
 def test_forgetting_rewrites_the_file_beneath(open_encrypted, cache_path):
     cache = open_encrypted()
     fill(cache)
-    [stored] = cache._core.store._port.encrypted.read([1]) if hasattr(cache._core.store, "_port") else [None]
+    [stored] = cache._core.store._port.encrypted.read([1])
     done = cache.forget(where={"XSECRETm": 0}, namespace="XSECRETn")
     assert (done.entries, done.clean) == (1, True)
     held = b"".join(file.read_bytes() for file in cache_path.parent.iterdir())
@@ -113,3 +115,25 @@ def test_keys_are_changed_while_the_cache_is_open(open_cache, cache_path):
     assert newer.rotate(batch=6) == 20
     assert newer.keys_in_use() == {"2": 20}
     assert_answers(cache)
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_rows_are_repaired_with_the_keys_or_without(open_encrypted, face, cache_path, with_keys):
+    cache = open_encrypted()
+    fill(cache)
+    cache.close()
+    connection = sqlite3.connect(cache_path)
+    connection.execute("DELETE FROM facts WHERE id = 1")
+    connection.execute("UPDATE entries SET seq = 0 WHERE id = 2")
+    connection.execute("UPDATE entries SET key = x'00' WHERE id = 20")
+    connection.commit()
+    connection.close()
+    with open_encrypted() if with_keys else face.open(cache_path) as opened:
+        report = opened.repair(apply=True)
+        assert report.sound
+        assert sum(repair.lost for repair in report.repairs) == 1
+    assert b"SECRET" not in cache_path.with_name("cache.db-broken.jsonl").read_bytes()
+    cache = open_encrypted()
+    assert cache.check() == []
+    assert cache.stats().entries == 19
+    assert cache.get("xsecretQ @6", **WHERE).response == "XSECRETr 1"

@@ -23,6 +23,7 @@ __all__ = ["NONCE_BYTES", "TAG_BYTES", "KeyCipher", "NameCipher", "TextCipher", 
 NONCE_BYTES = 24
 TAG_BYTES = 16
 _HALF = 12
+_KEY_BYTES = 32
 _MISSING = "encryption needs the library cryptography: pip install 'mneme-cache[crypto]'"
 
 
@@ -114,4 +115,5 @@ class KeyCipher:
         return self._cipher.encryptor().update(key)
 
     def decrypt(self, key: bytes) -> bytes:
-        return self._cipher.decryptor().update(key)
+        """The key; what is too short or too long to be one, as in a damaged store, as it is."""
+        return self._cipher.decryptor().update(key) if len(key) == _KEY_BYTES else key

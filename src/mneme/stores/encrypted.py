@@ -12,7 +12,7 @@ from mneme.stores._twin import BlockingTwin, finished
 
 __all__ = ["AsyncEncryptedStore", "EncryptedStore", "KeyRing"]
 
-_BESIDES = frozenset({"path", "scrub"})
+_BESIDES = frozenset({"path", "repair", "scrub"})
 """What is offered besides, if the store beneath offers it."""
 
 
