@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +26,8 @@ from mneme import Tried
 from mneme.calibration.selection import STARTS, certified
 from mneme.guards import DEFAULT_GUARDS
 
-COSINE = (0.98, 0.96, 0.95, 0.94, 0.92, 0.9, 0.88, 0.86, 0.85, *(round(0.84 - 0.02 * n, 2) for n in range(13)))
-CONTRAST = tuple(round(1.5 - 0.05 * n, 2) for n in range(19))
+COSINE = (0.97, 0.95, 0.93, 0.9, 0.88, 0.85, 0.83, 0.8, 0.78, 0.75, 0.73, 0.7)
+CONTRAST = (1.3, 1.2, 1.15, 1.1, 1.05, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 FIXED = (0.8, 0.85, 0.9, 0.95)
 FIXED_CONTRAST = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 NEAREST = 400
@@ -112,7 +113,7 @@ def main() -> int:
     )
     print(f"cache; {options.confidence:.0%} confidence, {len(STARTS)} starts; 95 % Clopper-Pearson intervals.\n")
     for name, orders in streams(data, options):
-        evaluate(name, data, orders, options, rates)
+        evaluate(name, data, orders, Tables(options, rates))
     return 0
 
 
@@ -177,54 +178,76 @@ def skewed(data: Data, seed: int, total: int) -> Ints:
     return np.argsort(keys)[:total]
 
 
-def evaluate(name: str, data: Data, orders: Iterable[Ints], options: argparse.Namespace, rates: list[float]) -> None:
+class Shared:
+    """What the processes that replay splits are forked with."""
+
+    data: Data
+    rules: Sequence[Rule]
+
+
+def replays(order: Ints) -> list[dict[float, Ints]]:
+    """What becomes of every request, by rule and threshold."""
+    stream = stream_of(order, Shared.data.answers, Shared.data.near)
+    return [
+        {threshold: replay(stream, threshold, rule) for threshold in (CONTRAST if rule.contrast else COSINE)}
+        for rule in Shared.rules
+    ]
+
+
+class Tables:
+    """What every rule and way came to."""
+
+    def __init__(self, options: argparse.Namespace, rates: Sequence[float]) -> None:
+        self.options, self.rates = options, rates
+        self.fixed: dict[tuple[str, float], Sum] = {}
+        self.tuned: dict[tuple[str, float, str], Sum] = {}
+
+    def add(self, rule: Rule, runs: dict[float, Ints]) -> None:
+        """Add one split."""
+        total = len(next(iter(runs.values())))
+        labels = min(self.options.labels, total // 2)
+        for threshold in FIXED_CONTRAST if rule.contrast else FIXED:
+            one = self.fixed.setdefault((rule.name, threshold), Sum())
+            one.add(runs[threshold][labels:], threshold, total - labels, 0.0)
+        tried = [_tried(threshold, run[:labels]) for threshold, run in runs.items()]
+        for rate in self.rates:
+            right = [one for one in tried if one.hits and one.false_hits <= rate * one.hits]
+            best = certified(tried, rate=rate, confidence=self.options.confidence)
+            for way, found in zip(WAYS, (right[-1] if right else None, best), strict=True):
+                run = None if found is None else runs[found.threshold][labels:]
+                threshold = 1.0 if found is None else found.threshold
+                self.tuned.setdefault((rule.name, rate, way), Sum()).add(run, threshold, total - labels, rate)
+
+    def print(self) -> None:
+        """As Markdown."""
+        print("| promise | score | threshold chosen as | promise broken in | none found in | median | ", end="")
+        print("hits | errors per request | false hits per hit |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for (rule, rate, way), one in sorted(self.tuned.items(), key=lambda item: (item[0][1], item[0][2])):
+            median = f"{np.median(one.thresholds):.2f}" if one.thresholds else "-"
+            none = one.splits - one.chosen
+            print(f"| {rate:.0%} | {rule} | {way} | {one.promise()} | {none} | {median} | {one.cells()} |")
+        print("\n| score | fixed threshold | hits | errors per request | false hits per hit |")
+        print("|---|---|---|---|---|")
+        for (rule, threshold), one in self.fixed.items():
+            print(f"| {rule} | {threshold:.2f} | {one.cells()} |")
+        print(flush=True)
+
+
+def evaluate(name: str, data: Data, orders: Iterable[Ints], tables: Tables) -> None:
     """Print the tables of one stream."""
-    fixed: dict[tuple[str, float], Sum] = {}
-    tuned: dict[tuple[str, float, str], Sum] = {}
-    rules = data.rules()
-    for number, order in enumerate(orders, start=1):
-        stream = stream_of(order, data.answers, data.near)
-        labels = min(options.labels, len(order) // 2)
-        for rule in rules:
-            grid = CONTRAST if rule.contrast else COSINE
-            runs = {threshold: replay(stream, threshold, rule) for threshold in grid}
-            later = len(order) - labels
-            for threshold in FIXED_CONTRAST if rule.contrast else FIXED:
-                fixed.setdefault((rule.name, threshold), Sum()).add(runs[threshold][labels:], threshold, later, 0.02)
-            tried = [_tried(threshold, run[:labels]) for threshold, run in runs.items()]
-            for rate in rates:
-                right = [one for one in tried if one.hits and one.false_hits <= rate * one.hits]
-                best = certified(tried, rate=rate, confidence=options.confidence)
-                for way, found in zip(WAYS, (right[-1] if right else None, best), strict=True):
-                    run = None if found is None else runs[found.threshold][labels:]
-                    threshold = 1.0 if found is None else found.threshold
-                    tuned.setdefault((rule.name, rate, way), Sum()).add(run, threshold, later, rate)
-        print(f"{name}: {number}", file=sys.stderr, flush=True)
-    _print(name, fixed, tuned)
+    Shared.data, Shared.rules = data, data.rules()
+    with multiprocessing.get_context("fork").Pool(tables.options.jobs) as pool:
+        for number, found in enumerate(pool.imap_unordered(replays, orders), start=1):
+            for rule, runs in zip(Shared.rules, found, strict=True):
+                tables.add(rule, runs)
+            print(f"{name}: {number}", file=sys.stderr, flush=True)
+    print(f"### {name[0].upper()}{name[1:]}\n")
+    tables.print()
 
 
 def _tried(threshold: float, run: Ints) -> Tried:
     return Tried(threshold, int((run > 0).sum()), int((run == 2).sum()), int((run == 0).sum()))
-
-
-def _print(name: str, fixed: dict[tuple[str, float], Sum], tuned: dict[tuple[str, float, str], Sum]) -> None:
-    print(f"### {name[0].upper()}{name[1:]}\n")
-    print(
-        "| promise | score | how the threshold is chosen | promise broken in | none found in | median threshold | ",
-        end="",
-    )
-    print("hits | errors per request | false hits per hit |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for (rule, rate, way), one in sorted(tuned.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
-        median = f"{np.median(one.thresholds):.2f}" if one.thresholds else "-"
-        print(
-            f"| {rate:.0%} | {rule} | {way} | {one.promise()} | {one.splits - one.chosen} | {median} | {one.cells()} |"
-        )
-    print("\n| score | fixed threshold | hits | errors per request | false hits per hit |")
-    print("|---|---|---|---|---|")
-    for (rule, threshold), one in fixed.items():
-        print(f"| {rule} | {threshold:.2f} | {one.cells()} |")
-    print(flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -236,11 +259,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--label", default="intent", help="the field that holds the answer")
     parser.add_argument("--out-of-scope", default="oos", help="the label that is no answer")
     parser.add_argument("--labels", type=int, default=4000, help="labelled requests to calibrate on")
-    parser.add_argument("--later", type=int, default=4000, help="requests counted after them")
+    parser.add_argument("--later", type=int, default=2000, help="requests counted after them")
     parser.add_argument("--rates", default="0.01,0.02,0.05", help="promises: wrong hits among hits")
     parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--splits", type=int, default=200, help="shuffles; 0 for none")
     parser.add_argument("--stream-splits", type=int, default=20, help="of each other kind of stream; 0 for none")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--in-order", action="store_true", help="one more split, in the order of the file")
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from faces.adapter import Compass, direction
-from mneme import Certificate, InputTooLongError, SemanticCache, Shortage, Tried
+from mneme import Certificate, InputTooLongError, SemanticCache, Shortage, Tried, ValueContrast
 from mneme.calibration.replay import Known, checked_stream, replay
 from mneme.calibration.selection import certified
 from mneme.testing import AsyncTwin, HashEmbedder
@@ -122,6 +122,37 @@ def test_options_of_the_cache_decide_as_they_do_in_it():
     assert strict.hits < certificate.hits
     assert strict.decisions.normalize == "none"
     assert strict.decisions.confidence == "similarity >= 0.97"
+
+
+def test_with_value_contrast_the_score_is_what_is_certified():
+    apart = around((0, 60), 70)
+    options = {"max_false_hit_rate": 0.1, "guards": ()}
+    plain = certify(apart, Compass(), **options, grid=[0.95, 0.9])
+    contrast = certify(apart, Compass(), **options, value_contrast=True, grid=[1.45, 1.3, 1.2])
+    assert contrast.decisions.score == "contrast;floor=0.5;least_similarity=0.7"
+    assert (plain.decisions.score, plain.decisions.guards) == ("cosine", ())
+    assert (contrast.threshold, contrast.false_hits) == (1.2, 0)
+    with pytest.raises(ValueError, match=r"from 0 to 1\.2, got 1\.3"):
+        certify(apart, Compass(), **options, value_contrast=ValueContrast(floor=0.8), grid=[1.3])
+
+
+def test_answers_that_value_contrast_never_gets_to_know_apart_are_found_out():
+    """The first of two near answers is served for both while nothing different is stored; only the labels say so."""
+    near = around((0, 25), 70)
+    shortage = certify(near, Compass(), guards=(), value_contrast=True, grid=[1.2, 1.0])
+    assert shortage.tried[0].false_hits > 0.4 * shortage.tried[0].hits
+    assert "too many hits are wrong" in shortage.reason
+
+
+def test_guards_refuse_in_a_replay_as_in_a_cache():
+    stream = [
+        {"text": f"the {place} in {2000 + number}", "answer": str(number), "embedding": direction(place)}
+        for place in (0, 120)
+        for number in range(20)
+    ]
+    guarded = certify(stream, Compass(), grid=[0.9])
+    assert guarded.tried[0].hits == 0
+    assert certify(stream, Compass(), grid=[0.9], guards=()).tried[0].hits == 38
 
 
 def test_a_value_eq_that_raises_makes_a_false_hit(caplog):

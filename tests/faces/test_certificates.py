@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from faces.adapter import Compass
-from mneme import Certificate, Decisions, EmbedderMismatchError, MemoryStore, SemanticCache, SQLiteStore
+from mneme import Certificate, Decisions, EmbedderMismatchError, MemoryStore, SemanticCache, SQLiteStore, ValueContrast
+from mneme.guards import DEFAULT_GUARDS
 from mneme.testing import FakeClock
 
 PLAIN = {"guards": ()}
@@ -252,6 +253,49 @@ def test_a_voided_certificate_holds_no_more_until_another_is_used(certified, fac
     assert certified.get("drizzle @1") is None
     certified.use_certificate(a_certificate(namespace="default"))
     assert certified.get("drizzle @1")
+
+
+def test_the_alarm_of_a_watched_cache_takes_a_namespace_back_to_its_exact_layer(open_cache, events, face):
+    from mneme._engine import watch
+
+    options = {"similarity_threshold": "certified", "audit_rate": 1.0, "max_false_hit_rate": 0.02, **PLAIN}
+    cache = open_cache(store=MemoryStore(), **options)
+    cache.put("rain @0", "water")
+    cache.use_certificate(a_certificate())
+    assert cache.get("fog @2")
+    for _ in range(3):
+        face.run(_complete(face, watch.audited(cache._core, "default", wrong=True, threshold=0.95)))
+    [alarm] = events.of("alarm")
+    assert alarm["certificate_voided"] is True
+    status = cache.certificate()
+    assert (status.reason, status.detail) == ("voided", "3 of 3 audited answers were wrong")
+    assert status.certificate == a_certificate()
+    assert cache.get("fog @2") is None
+    assert events.of("miss")[-1]["reason"] == "uncertified"
+    cache.use_certificate(a_certificate(namespace="default"))
+    assert cache.get("fog @2")
+
+
+def test_with_value_contrast_the_certified_score_decides(open_cache):
+    decisions = dataclasses.replace(DECISIONS, score="contrast;floor=0.5;least_similarity=0.7")
+    cache = open_cache(store=MemoryStore(), similarity_threshold="certified", value_contrast=True, **PLAIN)
+    cache.put_many([("rain @0", "water"), ("sun @40", "light")])
+    cache.use_certificate(a_certificate(threshold=1.2, decisions=decisions))
+    assert cache.get("drizzle @1").score >= 1.2  # 2 * 0.9998 - 0.777
+    assert cache.get("mist @10") is None  # 2 * 0.985 - 0.866
+    for other in (False, ValueContrast(floor=0.4)):
+        cache = open_cache(store=MemoryStore(), value_contrast=other, **PLAIN)
+        with pytest.raises(ValueError, match=r"score .*, not 'contrast;floor=0\.5"):
+            cache.use_certificate(a_certificate(decisions=decisions))
+
+
+def test_default_guards_are_part_of_what_is_certified(open_cache):
+    cache = open_cache(store=MemoryStore(), guards=DEFAULT_GUARDS)
+    names = cache.certificate().decisions.guards
+    assert "numbers" in names
+    assert list(names) == sorted(names)
+    with pytest.raises(ValueError, match="guards"):
+        cache.use_certificate(a_certificate())
 
 
 def _complete(face, flow):

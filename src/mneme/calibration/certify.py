@@ -168,7 +168,7 @@ def _why(tried: Sequence[Tried], rate: float, missing: tuple[int, int, Tried] | 
     best = min((one for one in tried if one.hits), key=lambda one: one.false_hits / one.hits)
     return (
         f"too many hits are wrong: {best.false_hits} of {best.hits} at {best.threshold:g}, where fewest are, and "
-        f"{rate:g} was asked for; more labels of the same will not do. Guards or value contrast may"
+        f"{rate:g} was asked for; more labels of the same will not do. Guards, value contrast or another embedder may"
     )
 
 

@@ -46,6 +46,7 @@ Exit codes: 0 certified, 1 not (and what is missing), 2 wrong usage, 3 the file 
 @grid_option
 @click.option("--warmup", type=int, default=0, show_default=True, help="Queries that fill the cache uncounted.")
 @click.option("--value-contrast", is_flag=True, help="For a cache with `value_contrast=True`.")
+@click.option("--no-guards", is_flag=True, help="For a cache with `guards=()`.")
 @click.option("--valid-days", type=float, metavar="DAYS", help="How long it holds; for ever if not given.")
 @click.option(
     "--database", type=click.Path(path_type=Path), metavar="FILE", help="Keep it with the cache in this file."
@@ -62,6 +63,7 @@ def certify(
     grid: tuple[float, ...] | None,
     warmup: int,
     value_contrast: bool,
+    no_guards: bool,
     valid_days: float | None,
     database: Path | None,
     output: Path | None,
@@ -76,6 +78,8 @@ def certify(
     if not traffic:
         raise CalibrationError(f"{file} has no labelled queries")
     decisions: dict[str, Any] = {"value_contrast": True} if value_contrast else {}
+    if no_guards:
+        decisions["guards"] = ()
     with asking(), reporting("replaying") as report:
         outcome = run(
             traffic,
