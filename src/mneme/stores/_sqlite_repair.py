@@ -194,7 +194,7 @@ def _numbers(connection: sqlite3.Connection, _: list[str]) -> Iterator[Repair]:
 
 def _next(connection: sqlite3.Connection) -> int:
     """A number above all others, ids of the deleted among them."""
-    (high,) = connection.execute(sql.HIGH_WATER).fetchone()
+    high = connection.execute(sql.HIGH_WATER).fetchone()[0]
     (deleted,) = connection.execute("SELECT ifnull(max(id), 0) FROM tombstones").fetchone()
     return int(max(high, deleted)) + 1
 
