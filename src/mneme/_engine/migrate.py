@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from mneme._engine.reembedding import Embedding, Pace, Plan
 from mneme._engine.sync import BLOCK
-from mneme._rules.migrating import MARK_KEY, Mark, is_dead, is_users, same_entry
+from mneme._rules.migrating import MARK_KEY, Mark, is_dead, is_users, refuse_sealed, same_entry
 from mneme._rules.reserved import is_reserved
 from mneme.errors import ReembeddingError
 from mneme.ports import AsyncStore, Counters, Record, Selection, Usage, Vector
@@ -50,6 +50,7 @@ async def migrate(
     """
     started = plan.clock.now()
     found = await source.open(None, None)
+    refuse_sealed(found.fingerprint)
     mark = await _mark_of(source, target, source_name)
     await target.open(embedding.fingerprint, embedding.dim)
     if mark is None:

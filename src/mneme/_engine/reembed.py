@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from mneme._engine import certificates, saved, sync
 from mneme._engine.core import Core
 from mneme._engine.reembedding import Embedding, Pace
+from mneme._rules.migrating import refuse_sealed
 from mneme._rules.reserved import is_reserved
 from mneme.errors import ReembeddingError
 from mneme.ports import AsyncIndex, AsyncStore, Unstaged, Vector, VectorBlock
@@ -44,6 +45,7 @@ async def reembed_store(store: AsyncStore, embedding: Embedding) -> ReembedRepor
     port, clock = _port(store), embedding.plan.clock
     started = clock.now()
     info = await store.open(None, None)
+    refuse_sealed(info.fingerprint)
     if (info.fingerprint, info.dim) != (embedding.fingerprint, embedding.dim):
         await _begin(port, embedding)
         await _take_in(port, embedding)
@@ -65,6 +67,7 @@ async def reembed(core: Core, embedding: Embedding, threshold: float | None) -> 
     core.reembedding = True
     try:
         info = core.store_info
+        refuse_sealed(info.fingerprint)
         if (info.fingerprint, info.dim) != (embedding.fingerprint, embedding.dim):
             await _begin(port, embedding)
             await _take_in(port, embedding)

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from mneme._rules.keys import key_of, partition_of
 from mneme._rules.reserved import BEYOND, RESERVED, is_reserved
-from mneme.errors import CorruptCacheError
+from mneme.errors import CorruptCacheError, DecryptionError
 from mneme.ports import Record
 
 _NAMESPACE = f"{RESERVED}reembedding"
 _PARTITION = partition_of(_NAMESPACE, "")
+_SEALED = "mneme-encrypted-"
 MARK_KEY = key_of(_PARTITION, "target")
 """Of the entry of a target that says how far it is. Nobody's query has it: the namespace is reserved."""
 
@@ -66,6 +67,12 @@ class Mark(NamedTuple):
             return cls(**json.loads(record.payload))
         except (TypeError, ValueError):
             raise CorruptCacheError("the mark of an unfinished re-embedding is damaged: use an empty target") from None
+
+
+def refuse_sealed(fingerprint: str | None) -> None:
+    """Raise if this is the fingerprint of a store whose entries are sealed: their queries are no text to embed."""
+    if fingerprint is not None and fingerprint.startswith(_SEALED):
+        raise DecryptionError("the store is encrypted, and was opened as if it were not: pass it in an EncryptedStore")
 
 
 def is_users(record: Record) -> bool:
