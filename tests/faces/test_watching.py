@@ -391,3 +391,13 @@ def test_watching_a_namespace_that_is_not_there_says_so_little(cache):
     watch = cache.watch("nobody")
     assert (watch.namespace, watch.audits, watch.labels, watch.raised_to) == ("nobody", 0, (), None)
     assert not inspect.isawaitable(watch)
+
+
+def test_labels_are_written_when_enough_have_gathered(watched, settle, monkeypatch):
+    monkeypatch.setattr("mneme._engine.watch._LABELS", 3)
+    for number in range(4):
+        watched.get_or_compute(f"rain @{40 * number}", answering("water"))
+        settle(watched)
+    assert watched._core.labels == {}
+    assert json.loads(watched._core.notes.get("watch", "default"))["labels"] == {"76": [3, 0]}
+    assert [(labels.similarity, labels.same) for labels in watched.watch().labels] == [(0.76, 3)]

@@ -61,11 +61,13 @@ async def tell(core: Core, namespace: str, *, right: bool) -> None:
 
 async def labelled(core: Core, namespace: str, similarity: float, *, same: bool) -> None:
     """Add what a miss says of its nearest neighbour; written with the next audit, or when enough have gathered."""
-    gathered = core.labels.setdefault(namespace, {})
     where = class_of(similarity)
-    before = gathered.get(where, (0, 0))
-    gathered[where] = before[0] + same, before[1] + (not same)
-    if sum(map(sum, gathered.values())) >= _LABELS:
+    async with core.watching:
+        gathered = core.labels.setdefault(namespace, {})
+        before = gathered.get(where, (0, 0))
+        gathered[where] = before[0] + same, before[1] + (not same)
+        many = sum(map(sum, gathered.values())) >= _LABELS
+    if many:
         await _change(core, namespace, lambda state: state)
 
 
@@ -147,8 +149,8 @@ def raised(core: Core, namespace: str) -> float | None:
 
 async def report(core: Core, namespace: str) -> Watch:
     """What is known now."""
-    state = await _stored(core, namespace)
-    state = state.labelled(core.labels.get(namespace, {}))
+    async with core.watching:
+        state = (await _stored(core, namespace)).labelled(core.labels.get(namespace, {}))
     return Watch(
         namespace=namespace,
         audits=state.audits,
