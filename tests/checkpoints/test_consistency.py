@@ -4,6 +4,7 @@ import io
 import json
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -219,6 +220,35 @@ def test_a_store_that_forgets_its_deletions_is_read_again(kind, tmp_path, monkey
     with SemanticCache(store=store) as cache:
         assert cache.dumps(stream).entries == 10
     assert {record.key for record in load(stream.getvalue())} == {row.key for row in rows[:10]}
+
+
+@pytest.mark.parametrize("dim", [5, 8])
+def test_vectors_of_two_embedders_never_come_into_one_archive(monkeypatch, dim):
+    """As when every entry is given a vector of another embedder, in place, while an archive is made."""
+    store = MemoryStore()
+    store.open("old", 8)
+    store.write(records(10))
+    limits(3)
+    scan, calls = store.scan, 0
+
+    def switching(*args, **options):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            store._fingerprint, store._dim = "new", dim
+            for entry_id, record in store._entries.items():
+                kept = None if record.vector is None else np.eye(dim, dtype=np.float32)[0]
+                store._entries[entry_id] = record._replace(vector=kept)
+        return scan(*args, **options)
+
+    monkeypatch.setattr(store, "scan", switching)
+    stream = io.BytesIO()
+    with SemanticCache(store=store) as cache:
+        assert cache.dumps(stream).entries == 10
+    said = json.loads(body(blocks(stream.getvalue())[0]))
+    assert (said["fingerprint"], said["dim"]) == ("new", dim)
+    vectors = [record.vector.tolist() for record in load(stream.getvalue()) if record.vector is not None]
+    assert vectors == [np.eye(dim)[0].tolist()] * 9
 
 
 def test_an_export_that_cannot_keep_up_gives_up_and_leaves_nothing(tmp_path, monkeypatch):

@@ -12,7 +12,10 @@ from hypothesis import given, strategies as st
 
 from checkpoints.archives import MAGIC, block, blocks, body, load, partition, small, together
 from mneme import CheckpointError, MemoryStore, SemanticCache
+from mneme.testing import HashEmbedder
+from mneme.tools.checkpoint import Contents, verify
 
+FINGERPRINT = HashEmbedder(8).fingerprint
 SMALL = small()
 BLOCKS = blocks(SMALL)
 
@@ -20,6 +23,9 @@ BLOCKS = blocks(SMALL)
 def refuse(data, match=r"refused at byte \d+", **options):
     with pytest.raises(CheckpointError, match=match):
         load(data, **options)
+    if not options and "max_" not in match:
+        with pytest.raises(CheckpointError, match=match):
+            verify(io.BytesIO(data), max_entry_bytes=2**22)
 
 
 def test_the_sample_is_read_and_put_together_again():
@@ -27,6 +33,14 @@ def test_the_sample_is_read_and_put_together_again():
     assert len(load(SMALL)) == 2
     assert together(BLOCKS, digest=False) == SMALL
     assert len(load(together(BLOCKS))) == 2
+
+
+def test_an_archive_can_be_looked_into_without_loading_it():
+    found = verify(io.BytesIO(SMALL))
+    assert found == Contents(2, {"default": 1, "shop": 1}, len(SMALL), 1_700_000_000.0, FINGERPRINT, 8, None)
+    for options in ({"max_archive_bytes": 0}, {"max_entry_bytes": "1"}, {"progress": 1}):
+        with pytest.raises((TypeError, ValueError)):
+            verify(io.BytesIO(SMALL), **options)
 
 
 def test_an_archive_that_is_cut_off_anywhere_is_refused():

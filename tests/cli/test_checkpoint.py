@@ -104,6 +104,22 @@ def test_a_damaged_archive_is_refused_and_no_file_is_made(mneme, filled, tmp_pat
     assert not copy.exists()
 
 
+def test_an_archive_is_checked_without_making_anything(mneme, filled, tmp_path):
+    archive = tmp_path / "a.mneme"
+    mneme("export", filled, archive)
+    before = sorted(tmp_path.iterdir())
+    ran = mneme("import", archive, "--check")
+    assert (ran.code, ran.out) == (0, f"sound: 3 entries of {HashEmbedder().fingerprint}\n")
+    assert mneme("import", archive, "--check", "--json").document["namespaces"] == {"default": 1, "shop": 2}
+    archive.write_bytes(archive.read_bytes()[:-1])
+    ran = mneme("import", archive, "--check")
+    assert (ran.code, "cut off" in ran.out) == (1, True)
+    said = mneme("import", archive, "--check", "--json")
+    assert (said.code, said.document["sound"]) == (1, False)
+    assert mneme("import", archive, tmp_path / "new.db", "--check").code == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_limits_can_be_set(mneme, filled, tmp_path):
     archive, copy = tmp_path / "a.mneme", tmp_path / "copy.db"
     mneme("export", filled, archive)

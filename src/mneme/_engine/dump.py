@@ -21,7 +21,7 @@ from mneme._rules.reserved import NOTES, is_reserved, subject_of
 from mneme._runtime.archive_files import Destination
 from mneme._runtime.archive_write import ArchiveWriter, without
 from mneme.errors import CheckpointError
-from mneme.ports import Counters, Record, Selection
+from mneme.ports import Counters, Record, Selection, StoreInfo
 from mneme.types import Checkpoint
 
 T = TypeVar("T")
@@ -64,25 +64,35 @@ class _Dump:
         self.destination = destination
         self.namespaces = None if namespaces is None else tuple(sorted(namespaces))
         self.progress = progress
-        info = core.store_info
-        self.header = Header(core.clock.now(), "mneme", info.fingerprint, info.dim, self.namespaces)
 
     async def run(self) -> Checkpoint:
         for _ in range(_STARTS):
-            found = await self._settled()
-            if found is not None:  # else it took so long that the store has forgotten what was deleted
+            before = await self.core.store.open(None, None)
+            try:
+                found = await self._settled(before)
+            except CheckpointError:
+                if await self._has(before):
+                    raise
+                continue
+            # Else the vectors became another embedder's meanwhile, or it took so long that the store has forgotten
+            # what was deleted.
+            if found is not None and await self._has(before):
                 return await self._finished(*found)
         raise _too_fast()
 
-    async def _settled(self) -> tuple[ArchiveWriter, int] | None:
+    async def _has(self, before: StoreInfo) -> bool:
+        """Whether the store's vectors are still those of the same embedder."""
+        now = await self.core.store.open(None, None)
+        return (now.fingerprint, now.dim) == (before.fingerprint, before.dim)
+
+    async def _settled(self, before: StoreInfo) -> tuple[ArchiveWriter, int] | None:
         """An archive that lacks its end, and of which change of the store it is the state."""
-        store = self.core.store
-        writer = await self._new()
-        total = sum(part.entries for part in await store.summary() if self._counts(part.namespace))
-        seq = (await store.open(None, None)).seq
-        await self._scan(writer, total)
+        header = Header(self.core.clock.now(), "mneme", before.fingerprint, before.dim, self.namespaces)
+        writer = await self._new(header)
+        counted = await self.core.store.summary()
+        await self._scan(writer, sum(part.entries for part in counted if self._counts(part.namespace)))
         latest: dict[bytes, int | None] = {}
-        settled = await self._follow(writer, seq, latest)
+        settled = await self._follow(writer, before.seq, latest)
         if settled is None:
             return None
         return (await self._rewritten(writer, latest) if latest else writer), settled
@@ -105,8 +115,8 @@ class _Dump:
         """Whether a user would say that its entries are in the archive: notes of the cache's own are there as well."""
         return self._wanted(namespace) and not is_reserved(namespace)
 
-    async def _new(self) -> ArchiveWriter:
-        return await self._do(lambda: ArchiveWriter(self.destination.draft(), self.header))
+    async def _new(self, header: Header) -> ArchiveWriter:
+        return await self._do(lambda: ArchiveWriter(self.destination.draft(), header))
 
     async def _do(self, work: Callable[[], T]) -> T:
         """Write, with the errors of the system as this library's."""
@@ -178,7 +188,7 @@ class _Dump:
 
     async def _rewritten(self, draft: ArchiveWriter, latest: dict[bytes, int | None]) -> ArchiveWriter:
         """The archive without what was overtaken."""
-        writer = await self._new()
+        writer = await self._new(draft.header)
         steps = without(draft.file, writer, latest)
         while (done := await self._do(lambda: next(steps, None))) is not None:
             if self.progress is not None:

@@ -33,6 +33,11 @@ class ArchiveReader:
         self._digest = hashlib.sha256()
         self._digest_before = ""  # that block
 
+    @property
+    def position(self) -> int:
+        """How far it has been read."""
+        return self._at
+
     def header(self) -> Header:
         """What the archive says of itself. Comes first."""
         try:

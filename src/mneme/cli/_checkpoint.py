@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from mneme import SemanticCache
+from mneme import CheckpointError, SemanticCache
 from mneme.cli import _options as options, _show as show
-from mneme.cli._failure import Failure, asking
+from mneme.cli._failure import Failure, asking, no
 from mneme.cli._open import opened, store_at
 from mneme.cli._out import Out, is_terminal
-from mneme.cli._progress import reporting
+from mneme.cli._progress import progress as progress_bar, reporting
+from mneme.tools.checkpoint import verify
 
 _PREFIX = click.option(
     "--prefix",
@@ -69,11 +71,13 @@ def export(*, cache: str, archive: str, namespaces: tuple[str, ...], prefix: str
 Examples:
   mneme import answers.mneme answers.db
   mneme import answers.mneme answers.db --merge --namespace shop
-  mneme import - dynamodb://answers < answers.mneme""",
+  mneme import - dynamodb://answers < answers.mneme
+  mneme import answers.mneme --check""",
 )
 @click.argument("archive", metavar="ARCHIVE")
-@click.argument("cache", metavar="CACHE")
+@click.argument("cache", metavar="CACHE", required=False)
 @_NAMESPACES
+@click.option("--check", is_flag=True, help="Only read all of ARCHIVE, and say what is in it.")
 @click.option("--merge", is_flag=True, help="Add to what CACHE holds; of two answers the later one stays.")
 @click.option("--max-bytes", type=click.IntRange(1), help="Refuse what unpacks to more. [default: 64 GiB]")
 @click.option(
@@ -86,8 +90,9 @@ Examples:
 def import_(
     *,
     archive: str,
-    cache: str,
+    cache: str | None,
     namespaces: tuple[str, ...],
+    check: bool,
     merge: bool,
     max_bytes: int | None,
     max_entry_bytes: int | None,
@@ -97,9 +102,17 @@ def import_(
     """Make CACHE of what ARCHIVE holds. - is stdin.
 
     A file must be new, and appears whole or not at all; on a server there must be no entries yet. The archive is
-    checked to the last bit. Needs no embedder: the cache belongs to the one whose vectors are in the archive.
+    checked to the last bit. Needs no embedder: the cache belongs to the one whose vectors are in the archive. With
+    --check nothing is made, and it exits with 1 if the archive would be refused.
     """
     out = Out(as_json=as_json)
+    if check:
+        if cache is not None or namespaces or merge:
+            raise click.UsageError("--check reads all of ARCHIVE and makes nothing; leave CACHE and the rest out")
+        _check(out, archive, {"max_archive_bytes": max_bytes, "max_entry_bytes": max_entry_bytes})
+        return
+    if cache is None:
+        raise click.UsageError("name the CACHE to make of it, or pass --check")
     limits: dict[str, Any] = {} if max_bytes is None else {"max_archive_bytes": max_bytes}
     if max_entry_bytes is not None:
         limits |= {f"max_{what}_bytes": max_entry_bytes for what in ("query", "response", "metadata")}
@@ -125,6 +138,24 @@ def import_(
         }
     )
     out.say(f"{cache} holds {show.counted(stats.entries, 'entry')} now")
+
+
+def _check(out: Out, archive: str, limits: dict[str, int | None]) -> None:
+    given = {name: value for name, value in limits.items() if value is not None}
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
+        try:
+            found = verify(
+                sys.stdin.buffer if archive == "-" else archive,
+                progress=lambda done: bar.update(task, completed=done),
+                **given,
+            )
+        except CheckpointError as error:
+            out.document({"sound": False, "problems": [str(error)]})
+            out.say(str(error), style="red")
+            raise no() from error
+    out.document({"sound": True, "problems": [], **asdict(found)})
+    out.say(f"sound: {show.counted(found.entries, 'entry')} of {found.fingerprint or 'no embedder'}", style="green")
 
 
 @contextmanager
