@@ -4,6 +4,7 @@ import json
 import sqlite3
 import stat
 
+import numpy as np
 import pytest
 
 from mneme import MemoryStore, SemanticCache
@@ -240,6 +241,32 @@ def test_a_saved_index_that_was_damaged_while_the_cache_is_open_is_saved_again(o
     assert len(cache.repair(apply=True).repairs) == 1
     assert index.exists()
     assert cache.repair().repairs == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO staged_vectors VALUES (999, 1, zeroblob(12))", "have no entry"),
+        ("INSERT INTO staged_vectors VALUES (5, 1, zeroblob(12))", "said to lack one"),
+        ("INSERT INTO unstaged VALUES (999)", "are not there"),
+        ("UPDATE staged_vectors SET vector = x'00' WHERE id = 3", "do not have its dimension"),
+    ],
+)
+def test_what_is_taken_in_of_another_embedder_is_made_again_if_it_is_wrong(cache_path, compass, statement, said):
+    with SemanticCache(cache_path, compass) as cache:
+        fill(cache)
+    store = SQLiteStore(cache_path)
+    store.open(None, None)
+    store.begin_reembedding("next", 3)
+    lacking = [entry for entry in store.unstaged() if entry.id != 5]
+    store.stage(lacking, [np.float32([1, 0, 0])] * len(lacking))
+    assert store.check() == []
+    damage(cache_path, statement)
+    assert any(said in sentence for sentence in store.check())
+    assert any(said in repair.problem for repair in store.repair(apply=True))
+    assert store.check() == []
+    assert len(store.unstaged()) in {1, 2}
+    store.close()
 
 
 def test_memory_that_does_not_agree_is_filled_anew(open_cache, cache_path):

@@ -261,6 +261,37 @@ def _vectors(connection: sqlite3.Connection, _: list[str]) -> Iterator[Repair]:
         )
 
 
+# While vectors of another embedder are being taken in: what is wrong with one of them is made again.
+_STAGED = (
+    (
+        "{} vectors of the next embedder have no entry.",
+        "they are removed",
+        "DELETE FROM staged_vectors WHERE id NOT IN (SELECT id FROM entries)",
+    ),
+    (
+        "{} entries that lack a vector of the next embedder are not there.",
+        "they are passed over",
+        "DELETE FROM unstaged WHERE id NOT IN (SELECT id FROM entries)",
+    ),
+    (
+        "{} vectors of the next embedder do not have its dimension.",
+        "they are made again",
+        """INSERT OR IGNORE INTO unstaged SELECT id FROM staged_vectors
+        WHERE length(vector) IS NOT 4 * (SELECT next_dim FROM meta)""",
+    ),
+    (
+        "{} entries have a vector of the next embedder and are said to lack one.",
+        "they get another",
+        "DELETE FROM staged_vectors WHERE id IN (SELECT id FROM unstaged)",
+    ),
+)
+
+
+def _staged(connection: sqlite3.Connection, _: list[str]) -> Iterator[Repair]:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'unstaged'").fetchone():
+        yield from _by_statement(connection, _STAGED)
+
+
 def _by_statement(connection: sqlite3.Connection, steps: Sequence[tuple[str, str, str]]) -> Iterator[Repair]:
     for sentence, remedy, statement in steps:
         count = connection.execute(statement).rowcount
@@ -285,5 +316,17 @@ def _start_over(connection: sqlite3.Connection) -> None:
     connection.execute(sql.SET_FORGOTTEN, (number,))
 
 
-_STEPS = (_dimension, _namespaces, _partitions, _keys, _tag_texts, _deletions, _numbers, _facts, _vectors, _tags)
+_STEPS = (
+    _dimension,
+    _namespaces,
+    _partitions,
+    _keys,
+    _tag_texts,
+    _deletions,
+    _numbers,
+    _facts,
+    _vectors,
+    _staged,
+    _tags,
+)
 """Each makes what the next ones stand on."""
