@@ -23,7 +23,7 @@ _CODE = re.compile(
     r"|\b\w+\(\)",
 )
 # What every literal has somewhere: looked for first, because most questions have none of it.
-_MARKS = frozenset('_@#/\\`"“«(+')
+_MARK = re.compile(r"[_@#/\\`\"“«(+]")
 _SUSPECT = re.compile(r"[a-z][A-Z]|\.\w|(?<!\w)-")
 # What is written with a capital and names nothing that an answer depends on, or is read by another guard.
 _NO_NAMES = words(
@@ -78,7 +78,8 @@ _GERMAN = words("der die das und ist ich wie ein eine nicht mein meine zu auf f�
 @remembered
 def literals(text: Reading) -> frozenset[str]:
     """What is quoted, or can only be code, a path or an address; case folded."""
-    if _MARKS.isdisjoint(text) and not _SUSPECT.search(text):
+    plain = not (text.capitals or "." in text or "-" in text) or not _SUSPECT.search(text)
+    if plain and not _MARK.search(text):
         return frozenset()
     found = {next(part for part in match if part).strip() for match in _QUOTED.findall(text)}
     for match in _CODE.findall(text):

@@ -70,6 +70,7 @@ class Opposites:
                 for word in side:
                     self._beside.setdefault(word, set()).update(side)
                     self._against.setdefault(word, set()).update(*(other for other in sides if other is not side))
+        self._listed = frozenset(self._against)
 
     def __call__(self, asked: Reading, stored: Reading) -> str | None:
         """A reason, unless the texts differ by a negation as well."""
@@ -83,8 +84,7 @@ class Opposites:
         if self._english and not (asked.english and stored.english):
             return None
         ones, others = terms(asked), terms(stored)
-        mine = (ones - others) & self._against.keys()
-        theirs = (others - ones) & self._against.keys()
+        mine, theirs = (ones - others) & self._listed, (others - ones) & self._listed
         for word in sorted(mine) if mine and theirs else ():
             if self._beside[word] & others:
                 continue
