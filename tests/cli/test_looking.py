@@ -74,6 +74,13 @@ def test_explain_shows_every_candidate_and_its_verdict(mneme, filled):
     assert [one["reason"] for one in ran.document["explanation"]["candidates"]] == ["below_threshold"]
 
 
+def test_explain_says_which_guard_refused_an_entry_and_why(mneme, filled):
+    ran = mneme("get", filled, "What is not the capital of France?", "--explain", "--threshold", "0.3", *HASH)
+    assert "miss: the entry that would answer is for a question that needs another answer" in ran.out
+    assert "negation: only one of them is negated: not" in ran.out
+    assert "guarded" in ran.out
+
+
 def test_explain_counts_as_no_lookup(mneme, filled):
     mneme("get", filled, "Giraffes", "--explain", *HASH)
     assert mneme("stats", filled, "--json").document["total"]["misses"] == 0

@@ -110,14 +110,16 @@ def _show_explanation(out: Out, explanation: Explanation) -> None:
     why = _REASONS.get(explanation.reason, explanation.reason)
     outcome = "miss" if explanation.layer is None else f"hit on the {explanation.layer} layer"
     out.say(f"{outcome}: {why}", style="yellow" if explanation.layer is None else "green")
-    out.facts(
-        {
-            "looked up as": explanation.normalized,
-            "namespace": explanation.namespace,
-            "scope": show.scope_text(explanation.scope) or "none",
-            "threshold": f"{explanation.similarity_threshold:g}",
-        }
-    )
+    facts: dict[str, object] = {
+        "looked up as": explanation.normalized,
+        "namespace": explanation.namespace,
+        "scope": show.scope_text(explanation.scope) or "none",
+        "threshold": f"{explanation.similarity_threshold:g}",
+    }
+    for one in explanation.candidates:
+        if one.detail:
+            facts[f"guard, entry {one.entry_id}"] = one.detail
+    out.facts(facts)
     if not explanation.candidates:
         out.say("nothing is stored in this namespace and scope that it could be compared with")
         return
