@@ -3,18 +3,30 @@
 import pytest
 
 from faces.adapter import Compass, Events
-from mneme import DynamoDBStore, MemoryStore, PostgresStore, RedisStore, SemanticCache, SQLiteStore
+from mneme import (
+    DynamoDBStore,
+    EncryptedStore,
+    KeyRing,
+    MemoryStore,
+    PostgresStore,
+    RedisStore,
+    SemanticCache,
+    SQLiteStore,
+)
 from mneme.testing import FakeClock
 from stores.dynamodb_tables import credentials, place, tables  # noqa: F401 -- fixtures
 from stores.postgres_schemas import new_schema
 from stores.redis_servers import a_prefix
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis", "redis_search", "dynamodb"])
+@pytest.fixture(params=["sqlite", "encrypted", "postgres", "redis", "redis_search", "dynamodb"])
 def make_store(request, cache_path):
     """Makes stores that hold the same; and by what they are searched."""
     if request.param == "sqlite":
         return lambda: SQLiteStore(cache_path), "auto"
+    if request.param == "encrypted":
+        ring = KeyRing.generate()
+        return lambda: EncryptedStore(SQLiteStore(cache_path), ring), "auto"
     if request.param == "dynamodb":
         where = request.getfixturevalue("place")
         return lambda: DynamoDBStore(**where), "auto"
