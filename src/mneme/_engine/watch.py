@@ -33,7 +33,8 @@ _LABELS = 64
 async def audited(core: Core, namespace: str, *, wrong: bool, threshold: float) -> None:
     """Add an audit of a hit that had to reach *threshold*; raise the alarm if that was enough."""
     limit = core.options.max_false_hit_rate
-    state = await _change(core, namespace, lambda state: state.audited(wrong=wrong, limit=limit))
+    embedder = core.store_info.fingerprint
+    state = await _change(core, namespace, lambda state: state.audited(wrong=wrong, limit=limit, embedder=embedder))
     if limit is not None and drift.is_alarm(state.stakes):
         await _alarm(core, namespace, state, limit, max(threshold, core.threshold, raised(core, namespace) or 0.0))
 

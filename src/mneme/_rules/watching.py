@@ -25,6 +25,8 @@ class State:
     stakes: tuple[float, ...] = field(default_factory=lambda: tuple(drift.beginning()))
     limit: float | None = None
     """What the evidence is against; another limit begins anew."""
+    embedder: str | None = None
+    """The fingerprint of the one whose hits it is about; so does another."""
     alarms: int = 0
     alarmed_at: float | None = None
     rejected: int = 0
@@ -37,9 +39,10 @@ class State:
         """Whether an alarm was raised that nobody has reset."""
         return self.alarmed_at is not None
 
-    def audited(self, *, wrong: bool, limit: float | None) -> State:
+    def audited(self, *, wrong: bool, limit: float | None, embedder: str | None) -> State:
         """After one more audit."""
-        fresh = self if limit == self.limit else self.anew(limit)
+        about_the_same = (limit, embedder) == (self.limit, self.embedder)
+        fresh = self if about_the_same else replace(self.anew(limit), embedder=embedder)
         stakes: tuple[float, ...] = fresh.stakes
         if limit is not None:
             stakes = tuple(drift.after(fresh.stakes, fresh.audits, wrong=wrong, limit=limit))
