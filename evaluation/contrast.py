@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from contrast_stream import Rule, interval, simulate
+from contrast_stream import Rule, simulate
+
+from mneme.calibration.statistics import interval
 
 COSINE = (0.7, 0.75, 0.8, 0.85, 0.88, 0.9, 0.92, 0.95)
 CONTRAST = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
@@ -29,6 +31,9 @@ ENOUGH = 200
 CURVES = {
     "cosine": [Rule(round(0.66 + 0.02 * n, 2)) for n in range(16)],
     "contrast": [Rule(round(0.74 + 0.04 * n, 2), contrast=True, least=0.6) for n in range(16)],
+    "contrast, no two answers the same": [
+        Rule(round(0.66 + 0.04 * n, 2), contrast=True, least=0.5, unique=True) for n in range(16)
+    ],
 }
 SETTINGS = [(floor, 0.0) for floor in (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)] + [
     (0.5, least) for least in (0.6, 0.7, 0.75, 0.8)

@@ -7,7 +7,6 @@ stored with its own answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,9 @@ class Rule:
     alias: float | None = None
     everything: bool = False
     """Whether a request is stored even if it was served: what a log is replayed into, or several writers fill."""
+
+    unique: bool = False
+    """Whether no two stored answers are the same, as texts are that are generated each time anew."""
 
     def serves(self, similarity: float, rival: float) -> bool:
         if not self.contrast:
@@ -65,7 +67,8 @@ def simulate(similarities: npt.NDArray[np.float32], answers: npt.NDArray[np.int6
         if vectors:
             rival = -math.inf
             if rule.contrast:
-                rival = float(near.max(where=answers[:now] != answers[best], initial=-np.inf))
+                others = np.arange(now) != best if rule.unique else answers[:now] != answers[best]
+                rival = float(near.max(where=others, initial=-np.inf))
             served = rule.serves(similarity, rival)
         if served:
             hit[now], wrong[now] = True, answers[best] != answers[now]
@@ -77,35 +80,3 @@ def simulate(similarities: npt.NDArray[np.float32], answers: npt.NDArray[np.int6
             absent[now] = 0.0
             vectors += 1
     return Run(hit, wrong, vectors, aliases)
-
-
-def interval(events: int, trials: int, doubt: float = 0.05) -> tuple[float, float]:
-    """The exact (Clopper-Pearson) confidence interval of a share, two-sided."""
-    if trials == 0:
-        return 0.0, 1.0
-    low = 0.0 if events == 0 else _bisect(lambda p: 1 - _at_most(events - 1, trials, p) >= doubt / 2)
-    high = 1.0 if events == trials else _bisect(lambda p: _at_most(events, trials, p) <= doubt / 2)
-    return low, high
-
-
-def _bisect(reached: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high
-
-
-def _at_most(events: int, trials: int, share: float) -> float:
-    """The probability of so many events or fewer."""
-    if share <= 0:
-        return 1.0
-    if share >= 1:
-        return float(events >= trials)
-    k = np.arange(events + 1)
-    choices = math.lgamma(trials + 1) - _lgamma(k + 1) - _lgamma(trials - k + 1)
-    return float(np.exp(choices + k * math.log(share) + (trials - k) * math.log1p(-share)).sum())
-
-
-def _lgamma(values: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.array([math.lgamma(value) for value in values.tolist()])
