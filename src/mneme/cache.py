@@ -99,7 +99,8 @@ class SemanticCache:
         value_eq: Called with two responses, says whether they are the same answer; equality by default. If it raises,
             they are not. It must be an equivalence, and is asked often: make it quick.
         value_contrast: Serve on the semantic layer by how much nearer an entry is than the best one with a different
-            answer, see `ValueContrast`. Thresholds mean something else then, and may be as high as 2 less its floor.
+            answer, see `ValueContrast`. Thresholds mean something else then: begin with 1.0; the highest is 2 less its
+            floor. For answers that repeat; where no two are the same, it does harm.
         alias_threshold: What is stored with the answer of an entry that is at least so similar, becomes an alias: an
             entry of the exact layer alone, without a vector. `None` gives every entry its vector.
         clock: Where the time comes from; wall time by default.
