@@ -23,7 +23,7 @@ from certificate_stream import Ints, Neighbours, Rule, neighbours, replay, strea
 from intervals import clopper_pearson
 
 from mneme import Tried
-from mneme.calibration.selection import STARTS, certified
+from mneme.calibration.selection import certified
 from mneme.guards import DEFAULT_GUARDS
 
 COSINE = (0.97, 0.95, 0.93, 0.9, 0.88, 0.85, 0.83, 0.8, 0.78, 0.75, 0.73, 0.7)
@@ -108,10 +108,10 @@ def main() -> int:
         return 2
     data = load(text, vectors, options)
     rates = [float(rate) for rate in options.rates.split(",")]
+    print(f"{text.name}: calibrated on {options.labels:,} requests, after {options.warmup:,} into an empty cache,")
     print(
-        f"{text.name}: calibrated on {options.labels:,} requests, counted on the next {options.later:,}, from an empty"
+        f"counted on the next {options.later:,}; {options.confidence:.0%} confidence; 95 % Clopper-Pearson intervals.\n"
     )
-    print(f"cache; {options.confidence:.0%} confidence, {len(STARTS)} starts; 95 % Clopper-Pearson intervals.\n")
     for name, orders in streams(data, options):
         evaluate(name, data, orders, Tables(options, rates))
     return 0
@@ -133,7 +133,7 @@ def load(text: Path, vectors: Path, options: argparse.Namespace) -> Data:
 
 def streams(data: Data, options: argparse.Namespace) -> Iterator[tuple[str, Iterator[Ints]]]:
     """By name the orders in which requests come."""
-    total = options.labels + options.later
+    total = options.warmup + options.labels + options.later
     if options.splits:
         yield f"shuffled, {options.splits} splits", (shuffled(data, seed, total) for seed in range(options.splits))
     few = options.stream_splits
@@ -143,7 +143,7 @@ def streams(data: Data, options: argparse.Namespace) -> Iterator[tuple[str, Iter
             f"skewed: intents by Zipf's law, {few} splits",
             (skewed(data, 1000 + seed, total) for seed in range(few)),
         )
-        longer = options.labels + 3 * options.later
+        longer = options.warmup + options.labels + 3 * options.later
         yield (
             f"growing: counted on {3 * options.later:,} requests, {few} splits",
             (shuffled(data, 2000 + seed, longer) for seed in range(few)),
@@ -205,11 +205,12 @@ class Tables:
     def add(self, rule: Rule, runs: dict[float, Ints]) -> None:
         """Add one split."""
         total = len(next(iter(runs.values())))
-        labels = min(self.options.labels, total // 2)
+        warm = self.options.warmup
+        labels = warm + min(self.options.labels, (total - warm) // 2)
         for threshold in FIXED_CONTRAST if rule.contrast else FIXED:
             one = self.fixed.setdefault((rule.name, threshold), Sum())
             one.add(runs[threshold][labels:], threshold, total - labels, 0.0)
-        tried = [_tried(threshold, run[:labels]) for threshold, run in runs.items()]
+        tried = [_tried(threshold, run[warm:labels]) for threshold, run in runs.items()]
         for rate in self.rates:
             right = [one for one in tried if one.hits and one.false_hits <= rate * one.hits]
             best = certified(tried, rate=rate, confidence=self.options.confidence)
@@ -259,6 +260,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--label", default="intent", help="the field that holds the answer")
     parser.add_argument("--out-of-scope", default="oos", help="the label that is no answer")
     parser.add_argument("--labels", type=int, default=4000, help="labelled requests to calibrate on")
+    parser.add_argument("--warmup", type=int, default=0, help="requests before them that fill the cache, uncounted")
     parser.add_argument("--later", type=int, default=2000, help="requests counted after them")
     parser.add_argument("--rates", default="0.01,0.02,0.05", help="promises: wrong hits among hits")
     parser.add_argument("--confidence", type=float, default=0.95)
