@@ -1,5 +1,6 @@
 """`cache.reembed`: another embedder in place, while both faces of the cache go on answering."""
 
+import io
 import threading
 
 import pytest
@@ -290,6 +291,21 @@ def test_readers_and_writers_never_see_a_mixture(store, new):
             thread.join()
         assert wrong == []
         assert cache.check() == []
+
+
+def test_an_archive_that_was_being_written_holds_vectors_of_one_embedder(cache_path):
+    stream, done = io.BytesIO(), []
+    with SemanticCache(cache_path, HashEmbedder()) as cache:
+        fill(cache, 1000)
+
+        def progress(*_):
+            if not done:
+                done.append(cache.reembed(Turned(), batch_size=500))
+
+        cache.dumps(stream, progress=progress)
+    store = MemoryStore()
+    with SemanticCache.loads(io.BytesIO(stream.getvalue()), store=store, embedder=Turned()) as loaded:
+        assert [finds(loaded, n) for n in (0, 500, 999)] == ["answer 0", "answer 500", "answer 999"]
 
 
 # --- others on the same file -----------------------------------------------------------------------------------------

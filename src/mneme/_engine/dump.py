@@ -13,14 +13,14 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from mneme._engine import maintain, usage
+from mneme._engine import eras, maintain, usage
 from mneme._engine.core import Core
 from mneme._rules.archive import Header
 from mneme._rules.arguments import check_callable, check_namespaces
 from mneme._rules.reserved import NOTES, is_reserved, subject_of
 from mneme._runtime.archive_files import Destination
 from mneme._runtime.archive_write import ArchiveWriter, without
-from mneme.errors import CheckpointError
+from mneme.errors import CheckpointError, EmbedderMismatchError
 from mneme.ports import Counters, Record, Selection, StoreInfo
 from mneme.types import Checkpoint
 
@@ -67,12 +67,17 @@ class _Dump:
 
     async def run(self) -> Checkpoint:
         for _ in range(_STARTS):
+            era = await eras.settled(self.core)
             before = await self.core.store.open(None, None)
             try:
                 found = await self._settled(before)
             except CheckpointError:
                 if await self._has(before):
                     raise
+                continue
+            except EmbedderMismatchError:
+                if self.core.era == era:
+                    raise  # it is another process that has changed over
                 continue
             # Else the vectors became another embedder's meanwhile, or it took so long that the store has forgotten
             # what was deleted.
