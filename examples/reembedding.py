@@ -1,10 +1,10 @@
-"""Moving a cache to another embedding model, and going on where it was after the model's service failed."""
+"""Moving a cache to another embedding model: in place while it answers, and to another file after a break-down."""
 
 from mneme import ReembeddingError, ReembedProgress, SemanticCache
 from mneme.testing import FailingEmbedder, HashEmbedder
 from mneme.tools.migrate import reembed
 
-OLD, NEW = HashEmbedder(64), HashEmbedder(256)  # in place of two models
+OLD, MIDDLE, NEW = HashEmbedder(64), HashEmbedder(128), HashEmbedder(256)  # in place of three models
 
 
 def tell(now: ReembedProgress) -> None:
@@ -14,9 +14,11 @@ def tell(now: ReembedProgress) -> None:
 
 
 def main() -> None:
-    """Fill a cache, move it with a service that breaks down, and move the rest."""
-    with SemanticCache("answers.db", OLD) as cache:
+    """Fill a cache, change it over, and move it elsewhere with a service that breaks down."""
+    with SemanticCache("answers.db", OLD, similarity_threshold=0.9) as cache:
         cache.put_many([(f"What is the square of {n}?", n * n) for n in range(300)])
+        print("in place:", cache.reembed(MIDDLE, similarity_threshold=0.8, batch_size=100, progress=tell))
+        print(cache.get("what's the square of 17"))
 
     breaks_down = FailingEmbedder(NEW, lambda call: call > 2)
     try:

@@ -9,15 +9,38 @@ import weakref
 from collections.abc import Callable
 
 from mneme.errors import CacheClosedError
+from mneme.stores._sqlite_file import uri
 
-__all__ = ["Connection", "Readers"]
+__all__ = ["Connection", "Readers", "connect"]
 
+_STATEMENTS = 256
+"""More than there are texts, so that none is ever prepared twice."""
 _PATIENCE = 0.1
 """Seconds after which a thread that waits looks again."""
 
 
 class Connection(sqlite3.Connection):
     """One that can be referred to weakly, which SQLite's own cannot."""
+
+
+def connect(path: str, timeout: float, *pragmas: str) -> Connection:
+    """A connection to a file that exists, which waits so many seconds for other processes."""
+    connection = sqlite3.connect(
+        uri(path, "mode=rw"),
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,  # transactions begin where the code says so
+        check_same_thread=False,  # one thread at a time, which the lock and the pool see to
+        cached_statements=_STATEMENTS,
+        factory=Connection,
+    )
+    try:
+        for pragma in ("temp_store = MEMORY", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class Readers:

@@ -30,7 +30,7 @@ from mneme.stores._sqlite_check import inconsistencies
 from mneme.stores._sqlite_errors import meaning_of
 from mneme.stores._sqlite_mode import use_log
 from mneme.stores._sqlite_places import Places
-from mneme.stores._sqlite_pool import Connection, Readers
+from mneme.stores._sqlite_pool import Connection, Readers, connect
 from mneme.stores._sqlite_reembed import Reembedding, other_embedder
 from mneme.stores._sqlite_repaired import Aside, repaired
 from mneme.stores._sqlite_rows import Place, matrix_of, record_of, wrong_shape
@@ -54,7 +54,6 @@ T = TypeVar("T")
 
 _OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 _READERS = 16
-_STATEMENTS = 256  # more than there are texts, so that none is ever prepared twice
 _LOG_LIMIT = 64 * 2**20  # a log that one huge batch made longer than this is cut when it starts over
 
 
@@ -298,32 +297,14 @@ class SQLiteStore(Reembedding):
         self._writer, self._pid, self._bound = writer, os.getpid(), self._bound or fingerprint is not None
         return info
 
-    def _connect(self, *pragmas: str) -> Connection:
-        connection = sqlite3.connect(
-            files.uri(self._path, "mode=rw"),
-            uri=True,
-            timeout=self._busy_timeout,
-            isolation_level=None,  # transactions begin where the code says so
-            check_same_thread=False,  # one thread at a time, which the lock and the pool see to
-            cached_statements=_STATEMENTS,
-            factory=Connection,
-        )
-        try:
-            for pragma in ("temp_store = MEMORY", *pragmas):
-                connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
     def _connect_writer(self) -> Connection:
         level = "FULL" if self._durability == "full" else "NORMAL"
-        return self._connect(f"synchronous = {level}", f"journal_size_limit = {_LOG_LIMIT}")
+        return connect(self._path, self._busy_timeout, f"synchronous = {level}", f"journal_size_limit = {_LOG_LIMIT}")
 
     def _connect_reader(self) -> Connection:
         if self._writer is None:
             raise CacheClosedError(f"the store {self._path!r} is not open; call open first")
-        return self._connect("query_only = ON")
+        return connect(self._path, self._busy_timeout, "query_only = ON")
 
     def _set_up(self, writer: sqlite3.Connection, fingerprint: str | None, dim: int | None) -> tuple[StoreInfo, int]:
         def prepared(connection: sqlite3.Connection) -> tuple[StoreInfo, int]:
