@@ -26,6 +26,15 @@ def small_is_worth_saving(monkeypatch):
     monkeypatch.setattr(saved, "_WORTH_SAVING", 10)
 
 
+@pytest.fixture(autouse=True)
+def deleting_overwrites_nothing(monkeypatch):
+    """Some builds of SQLite (Debian's) overwrite what is deleted by themselves; others do not."""
+    connect = SQLiteStore._connect
+    monkeypatch.setattr(
+        SQLiteStore, "_connect", lambda store, *pragmas: connect(store, *pragmas, "secure_delete = OFF")
+    )
+
+
 def fill(cache, *, others=40):
     """Entries of user 42 that say so everywhere, among others; one of them has replaced another answer."""
     cache.put_many([(f"question @{number}.5", f"answer {number}" * 40) for number in range(others)])
@@ -303,6 +312,8 @@ from mneme.stores import _sqlite_scrub
 from faces.adapter import Compass
 
 where = sys.argv[2]
+connect = SQLiteStore._connect
+SQLiteStore._connect = lambda store, *pragmas: connect(store, *pragmas, "secure_delete = OFF")
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
