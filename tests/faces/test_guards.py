@@ -154,6 +154,26 @@ def test_get_many_asks_the_guards_for_each_question(open_, events):
     assert [fields["reason"] for fields in events.of("miss")] == ["guarded", "no_match"]
 
 
+def test_value_contrast_is_guarded_as_well(open_, events):
+    watcher = Watcher(refuses={AGAIN})
+    cache = open_(guards=(NEGATION, watcher), value_contrast=True, similarity_threshold=0.5)
+    cache.put_many([(OPEN, "yes"), (AGAIN, "yes")])
+    assert cache.get(CLOSED) is None
+    assert cache.get(SWIM).query == OPEN
+    assert [fields["guard"] for fields in events.of("guard_refusal")] == ["negation", "negation", "watcher"]
+
+
+def test_a_memoized_function_is_called_for_what_a_guard_refuses():
+    with SemanticCache(":memory:", ScriptedEmbedder(VECTORS)) as cache:
+
+        @cache.memoize(scope="answers")
+        def answered(question):
+            return f"answer to {question}"
+
+        assert answered(OPEN) == answered(AGAIN) == f"answer to {OPEN}"
+        assert answered(CLOSED) == f"answer to {CLOSED}"
+
+
 def test_lookup_is_not_guarded(open_):
     cache = open_()
     cache.put(OPEN, "yes")
