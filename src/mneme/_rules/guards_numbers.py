@@ -221,7 +221,7 @@ def numbers_differ(asked: Reading, stored: Reading) -> str | None:
         if (more and fewer) or _counts(more, ones) or _counts(fewer, others):
             return f"numbers differ: {told(more, fewer)}"
     bound, other_bound = _bound_to(ones), _bound_to(others)
-    for of in bound.keys() & other_bound.keys():
+    for of in sorted(bound.keys() & other_bound.keys()):
         if bound[of].isdisjoint(other_bound[of]):
             return f"{of[0]} is of something else: {told(bound[of], other_bound[of])}"
     return None

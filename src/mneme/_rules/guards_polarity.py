@@ -108,67 +108,22 @@ _PREFIXES = ("un", "dis", "non", "in", "im", "ir", "il", "mis")
 # Words that begin like a denial of another word and are none, or that deny by themselves.
 _NO_DENIAL = _CUES | {
     stem(word)
-    for word in [
-        "under",
-        "until",
-        "union",
-        "unit",
-        "unite",
-        "united",
-        "unity",
-        "uncle",
-        "install",
-        "into",
-        "inform",
-        "income",
-        "input",
-        "inside",
-        "indeed",
-        "intend",
-        "intent",
-        "invest",
-        "instance",
-        "instant",
-        "import",
-        "impress",
-        "improve",
-        "impact",
-        "dispatch",
-        "display",
-        "discount",
-        "discover",
-        "discuss",
-        "distract",
-        "dispose",
-        "disclose",
-        "dispute",
-        "district",
-        "distance",
-        "inch",
-        "ink",
-        "include",
-        "increase",
-        "indent",
-        "infection",
-        "injury",
-        "inner",
-        "interest",
-        "invite",
-        "infront",
-        "internet",
-        "mission",
-        "missing",
-    ]
+    for word in words(
+        "under until union unit unite united unity uncle install into inform income input inside indeed "
+        "intend intent invest instance instant import impress improve impact dispatch display discount "
+        "discover discuss distract dispose disclose dispute district distance inch ink include increase "
+        "indent infection injury inner interest invite infront internet mission missing"
+    )
 }
 
 
 def _with_and_without_prefix(asked: Reading, stored: Reading) -> tuple[str, str] | None:
     ones, others = asked.stems - stored.stems, stored.stems - asked.stems
-    for word in ones:
-        if word.startswith(_PREFIXES) and (plain := _denied(word, others)):
+    for word in sorted([one for one in ones if one.startswith(_PREFIXES)]):
+        if plain := _denied(word, others):
             return asked.as_written(word), stored.as_written(plain)
-    for word in others:
-        if word.startswith(_PREFIXES) and (plain := _denied(word, ones)):
+    for word in sorted([other for other in others if other.startswith(_PREFIXES)]):
+        if plain := _denied(word, ones):
             return asked.as_written(plain), stored.as_written(word)
     return None
 
