@@ -1,5 +1,6 @@
 """`cache.reembed`: another embedder in place, while both faces of the cache go on answering."""
 
+import asyncio
 import io
 import threading
 
@@ -14,7 +15,7 @@ from mneme import (
     SemanticCache,
     SQLiteStore,
 )
-from mneme.testing import FailingEmbedder, HashEmbedder, SlowEmbedder
+from mneme.testing import AsyncTwin, FailingEmbedder, HashEmbedder, SlowEmbedder
 from mneme.tools.migrate import areembed, reembed
 
 
@@ -448,6 +449,57 @@ def test_a_store_that_cannot_is_refused_with_the_other_way():
         pytest.raises(TypeError, match=r"mneme\.tools\.migrate\.reembed"),
     ):
         cache.reembed(Turned())
+
+
+async def test_a_cancelled_run_leaves_the_old_vectors_and_is_gone_on_with(cache_path):
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold():
+        if awaited.arrived > 4:
+            arrived.set()
+            await gate.wait()
+
+    awaited = AsyncTwin(Turned(), gate=hold)
+    async with AsyncSemanticCache(cache_path, HashEmbedder(), similarity_threshold=0.9) as cache:
+        await cache.put_many([(f"question number {n}", f"answer {n}") for n in range(30)])
+        running = asyncio.ensure_future(cache.reembed(awaited, batch_size=4, concurrency=2))
+        await arrived.wait()
+        assert (await cache.get("question number 3?")).response == "answer 3"
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert (await cache.get("question number 4?")).response == "answer 4"
+        gate.set()
+        assert (await cache.reembed(awaited, batch_size=4, concurrency=2)).embedded == 30 - 16
+        hits = await asyncio.gather(*[cache.get(f"question number {n}?") for n in range(30)])
+        assert [hit.response for hit in hits] == [f"answer {n}" for n in range(30)]
+        assert await cache.check() == []
+
+
+async def test_tasks_that_ask_and_write_all_the_time_never_see_a_mixture(cache_path):
+    wrong, over = [], asyncio.Event()
+
+    async def ask(start):
+        n = start
+        while not over.is_set():
+            n = (n + 7) % 30
+            hit = await cache.get(f"question number {n}?")
+            if hit is None or hit.response != f"answer {n}":
+                wrong.append((n, hit))
+            if n % 5 == 0:
+                await cache.put(f"task {start} wrote {n}", n)
+
+    async with AsyncSemanticCache(
+        cache_path, HashEmbedder(), similarity_threshold=0.9, vector_dtype="int8", hot_bytes=0
+    ) as cache:
+        await cache.put_many([(f"question number {n}", f"answer {n}") for n in range(30)])
+        asking = [asyncio.ensure_future(ask(n)) for n in range(4)]
+        for embedder in (Turned(), HashEmbedder(48), HashEmbedder()):
+            await cache.reembed(embedder, batch_size=10, concurrency=2)
+        over.set()
+        await asyncio.gather(*asking)
+        assert wrong == []
+        assert await cache.check() == []
 
 
 # --- without a cache -------------------------------------------------------------------------------------------------
