@@ -200,6 +200,24 @@ def test_what_is_written_meanwhile_has_a_new_vector_after_the_change(store):
         assert cache.check() == []
 
 
+def test_what_is_written_when_nothing_seemed_to_lack_a_vector_is_found_by_meaning():
+    class Late(MemoryStore):
+        def unstaged(self, *, limit=1000):
+            lacking = super().unstaged(limit=limit)
+            if not lacking and len(late) < 3:
+                late.append(f"number {len(late)} of those that came late")
+                cache.put(late[-1], len(late))
+            return lacking
+
+    late = []
+    with SemanticCache(store=Late(), embedder=HashEmbedder()) as cache:
+        fill(cache)
+        cache.reembed(Turned())
+        assert len(late) == 3
+        assert cache.check() == []
+        assert [finds(cache, 0, f"{query}!") for query in late] == [1, 2, 3]
+
+
 def test_a_lookup_that_was_under_way_is_embedded_anew(store):
     started, gate = threading.Event(), threading.Event()
 

@@ -108,6 +108,7 @@ async def _take_in(port: _ReembeddingStore, embedding: Embedding) -> None:
 async def _change_over(core: Core, port: _ReembeddingStore, embedding: Embedding, threshold: float | None) -> None:
     """Fill another index beside the one that answers; then store, embedder and index change together."""
     since = (await core.store.open(None, None)).seq
+    await _take_in(port, embedding)  # so what was written by then has a vector, and the rest comes after
     index = None if core.make_index is None else core.make_index()
     try:
         if index is not None:
