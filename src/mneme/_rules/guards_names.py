@@ -23,7 +23,8 @@ _CODE = re.compile(
     r"|\b\w+\(\)",
 )
 # What every literal has somewhere: looked for first, because most questions have none of it.
-_MARK = re.compile(r"[_@#/\\`\"“«(+]")
+_QUOTE = re.compile(r"[\"“«`]")
+_MARK = re.compile(r"[_@#\\]|/\S*/|\(\)|\+\+")
 _SUSPECT = re.compile(r"[a-z][A-Z]|\.\w|(?<!\w)-")
 # What is written with a capital and names nothing that an answer depends on, or is read by another guard.
 _NO_NAMES = words(
@@ -78,13 +79,13 @@ _GERMAN = words("der die das und ist ich wie ein eine nicht mein meine zu auf f�
 @remembered
 def literals(text: Reading) -> frozenset[str]:
     """What is quoted, or can only be code, a path or an address; case folded."""
-    plain = not (text.capitals or "." in text or "-" in text) or not _SUSPECT.search(text)
-    if plain and not _MARK.search(text):
-        return frozenset()
-    found = {next(part for part in match if part).strip() for match in _QUOTED.findall(text)}
-    for match in _CODE.findall(text):
-        plain = match.rstrip(".,;:!?)").removesuffix("/")
-        found.add(re.sub(r"^(?:https?://)?(?:www\.)?", "", plain))
+    found: set[str] = set()
+    if _QUOTE.search(text):
+        found.update(next(part for part in match if part).strip() for match in _QUOTED.findall(text))
+    if _MARK.search(text) or ((text.capitals or "." in text or "-" in text) and _SUSPECT.search(text)):
+        for match in _CODE.findall(text):
+            plain = match.rstrip(".,;:!?)").removesuffix("/")
+            found.add(re.sub(r"^(?:https?://)?(?:www\.)?", "", plain))
     return frozenset([one.casefold() for one in found if one])
 
 
