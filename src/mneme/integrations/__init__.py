@@ -1,0 +1,1 @@
+"""Adapters to clients and frameworks, an extra each. Nothing is imported before it is used."""

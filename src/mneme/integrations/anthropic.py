@@ -1,0 +1,49 @@
+"""A client of Anthropic's that asks a cache first. Needs the extra `anthropic`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import anthropic
+
+from mneme import AsyncSemanticCache, SemanticCache
+from mneme.integrations.httpx2 import AsyncCachingTransport, CachingTransport
+
+__all__ = ["cached"]
+
+Client = TypeVar("Client", anthropic.Anthropic, anthropic.AsyncAnthropic)
+
+
+def cached(
+    client: Client,
+    cache: SemanticCache | AsyncSemanticCache,
+    *,
+    transport: Any = None,
+    namespace: str = "default",
+    ttl: Any = None,
+) -> Client:
+    """A copy of *client* whose chat requests are answered from *cache* where that is safe; *client* is left as it is.
+
+    What is safe, which answers are kept, and what a single call can say about it is told by `mneme.integrations.httpx2`;
+    with this client it is said in `extra_headers`. Streams are recorded and replayed.
+
+    Args:
+        client: `anthropic.Anthropic` with a `SemanticCache`, `anthropic.AsyncAnthropic` with an `AsyncSemanticCache`.
+        cache: Stays open when the client is closed.
+        transport: What requests go through that the cache does not answer, if *client* needs a special one (a proxy, a
+            certificate): that of the client cannot be taken over.
+        namespace: The tenant.
+        ttl: As for `put`.
+
+    Raises:
+        TypeError: The client blocks and the cache does not, or the other way round.
+    """
+    if isinstance(client, anthropic.AsyncAnthropic):
+        if not isinstance(cache, AsyncSemanticCache):
+            raise TypeError("AsyncAnthropic needs an AsyncSemanticCache")
+        awaited = AsyncCachingTransport(cache, transport, namespace=namespace, ttl=ttl)
+        return client.with_options(http_client=anthropic.DefaultAsyncHttpxClient(transport=awaited))
+    if not isinstance(cache, SemanticCache):
+        raise TypeError("Anthropic needs a SemanticCache")
+    blocking = CachingTransport(cache, transport, namespace=namespace, ttl=ttl)
+    return client.with_options(http_client=anthropic.DefaultHttpxClient(transport=blocking))
