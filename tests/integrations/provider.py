@@ -25,87 +25,87 @@ class Provider:
         """Close a stream before its end."""
         self.gate = None
         """To be waited for before an answer is sent."""
+        self.asked = threading.Event()
+        """Set when a request has come in."""
         self._lock = threading.Lock()
 
     def take(self, path, headers, body):
         with self._lock:
             self.requests.append({"path": path, **body})
             self.headers.append(headers)
+            self.asked.set()
             return len(self.requests)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        provider = self.server.provider
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        number = provider.take(self.path, dict(self.headers), body)
+        if provider.gate is not None:
+            provider.gate.wait(30)
+        path = self.path.partition("?")[0]
+        shape = next((shape for end, shape in SHAPES.items() if path.endswith(end)), None)
+        if provider.status != 200:
+            self._send(provider.status, {"error": {"type": "server_error", "message": "out of order"}})
+        elif shape is None:
+            self._send(200, {"data": number})
+        elif body.get("stream"):
+            self._stream(shape[1](body, number, provider.stop), cut=provider.cut)
+        else:
+            self._send(200, shape[0](body, number, provider.stop))
+
+    def _stream(self, events, *, cut):
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for event in events[: len(events) // 2] if cut else events:
+            data = event.encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+        if cut:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _send(self, status, document):
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing waits for them
+
+    def handle_error(self, request, client_address):
+        pass  # a client that went away
 
 
 @contextlib.contextmanager
 def serving():
-    provider = Provider()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_):
-            pass
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            number = provider.take(self.path, dict(self.headers), body)
-            if provider.gate is not None:
-                provider.gate.wait(30)
-            path = self.path.partition("?")[0]
-            if provider.status != 200:
-                self._send(provider.status, {"error": {"type": "server_error", "message": "out of order"}})
-            elif path.endswith("/chat/completions"):
-                self._answer(body, chat(body, number, provider.stop), chat_chunks(body, number, provider.stop))
-            elif path.endswith("/messages"):
-                self._answer(body, message(body, number, provider.stop), message_events(body, number, provider.stop))
-            elif path.endswith("/responses"):
-                whole = response(body, number, provider.stop)
-                self._answer(body, whole, response_events(whole))
-            else:
-                self._send(200, {"data": number})
-
-        def _answer(self, body, whole, events):
-            if not body.get("stream"):
-                self._send(200, whole)
-                return
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.send_header("transfer-encoding", "chunked")
-            self.end_headers()
-            for event in events[: len(events) // 2] if provider.cut else events:
-                data = event.encode()
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-                self.wfile.flush()
-            if provider.cut:
-                self.close_connection = True
-            else:
-                self.wfile.write(b"0\r\n\r\n")
-
-        def _send(self, status, document):
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False  # so that closing waits for them
-
-        def handle_error(self, request, client_address):
-            pass  # a client that went away
-
     server = Server(("127.0.0.1", 0), Handler)
+    server.provider = Provider()
+    server.provider.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    provider.url = f"http://127.0.0.1:{server.server_port}/v1"
     try:
-        yield provider
+        yield server.provider
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-# --- the shapes, as their providers document them -----------------------------------------------------------------------
+# --- the shapes, as their providers document them ---------------------------------------------------------------------
 
 
 def _wants_tool(body):
@@ -113,7 +113,8 @@ def _wants_tool(body):
 
 
 def chat(body, number, stop):
-    called = {"id": f"call_{number}", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
+    function = {"name": "weather", "arguments": '{"city":"Oslo"}'}
+    called = {"id": f"call_{number}", "type": "function", "function": function}
     reply = {"role": "assistant", "content": f"answer {number}", "refusal": None}
     if _wants_tool(body):
         reply = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [called]}
@@ -243,3 +244,11 @@ def response_events(whole):
         f"event: {event['type']}\ndata: {json.dumps({**event, 'sequence_number': number})}\n\n"
         for number, event in enumerate(events)
     ]
+
+
+SHAPES = {
+    "/chat/completions": (chat, chat_chunks),
+    "/messages": (message, message_events),
+    "/responses": (response, lambda body, number, stop: response_events(response(body, number, stop))),
+}
+"""By the end of the path: a whole answer, and a stream."""

@@ -26,16 +26,20 @@ def cache():
 
 @pytest.fixture
 def client(provider, cache):
-    with openai.OpenAI(base_url=provider.url, api_key="k", max_retries=0) as plain:
-        with with_openai.cached(plain, cache) as client:
-            yield client
+    with (
+        openai.OpenAI(base_url=provider.url, api_key="k", max_retries=0) as plain,
+        with_openai.cached(plain, cache) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
 def claude(provider, cache):
-    with anthropic.Anthropic(base_url=provider.url.removesuffix("/v1"), api_key="k", max_retries=0) as plain:
-        with with_anthropic.cached(plain, cache) as client:
-            yield client
+    with (
+        anthropic.Anthropic(base_url=provider.url.removesuffix("/v1"), api_key="k", max_retries=0) as plain,
+        with_anthropic.cached(plain, cache) as client,
+    ):
+        yield client
 
 
 def test_an_openai_client_gets_the_same_object_from_the_cache(client, provider):
@@ -116,10 +120,10 @@ async def test_the_awaited_clients_do_the_same(provider):
     ):
         first = await client.chat.completions.create(model="m", messages=QUESTION)
         assert await client.chat.completions.create(model="m", messages=QUESTION) == first
-        streams = [
-            [chunk async for chunk in await client.chat.completions.create(model="m", messages=QUESTION, stream=True)]
-            for _ in range(2)
-        ]
+        streams = []
+        for _ in range(2):
+            stream = await client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            streams.append([chunk async for chunk in stream])
         assert streams[0] == streams[1]
         message = await claude.messages.create(model="m", max_tokens=5, messages=QUESTION)
         assert await claude.messages.create(model="m", max_tokens=5, messages=QUESTION) == message

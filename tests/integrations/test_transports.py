@@ -244,15 +244,13 @@ async def test_equal_requests_at_the_same_time_reach_the_server_once(provider, k
     async with connected(kind_of_client) as client:
         if face is Awaited:
             calls = [asyncio.ensure_future(client.post(url, asking("openai"))) for _ in range(8)]
-            while not provider.requests:
-                await asyncio.sleep(0)
+            await asyncio.to_thread(provider.asked.wait)
             provider.gate.set()
             answers = await asyncio.gather(*calls)
         else:
             with ThreadPoolExecutor(8) as threads:
                 calls = [threads.submit(asyncio.run, client.post(url, asking("openai"))) for _ in range(8)]
-                while not provider.requests:
-                    pass
+                provider.asked.wait()
                 provider.gate.set()
                 answers = [call.result() for call in calls]
     assert len(provider.requests) == 1

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from integrations import provider
-from mneme.llm import reason_not_to_keep
-from mneme.llm._answers import events_of, reason_not_to_keep_stream
+from mneme.llm import events_of, reason_not_to_keep, reason_not_to_keep_stream
 
 BODY = {"model": "m"}
 WITH_TOOL = {"model": "m", "tools": [provider.TOOL]}

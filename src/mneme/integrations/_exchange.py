@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from mneme.llm import NotCacheableError, reason_not_to_keep
-from mneme.llm._answers import events_of, reason_not_to_keep_stream
-from mneme.llm._requests import READERS
+from mneme.llm import (
+    Api,
+    NotCacheableError,
+    events_of,
+    from_request,
+    reason_not_to_keep,
+    reason_not_to_keep_stream,
+)
 
 __all__ = ["NAMESPACE", "STATUS", "Answer", "Call", "body_of", "call_of", "kept", "pieces", "why_not_keep"]
 
@@ -20,7 +25,7 @@ NAMESPACE = "mneme-namespace"
 STATUS = "mneme"
 """Response header that says what the cache did."""
 
-_ENDPOINTS = {
+_ENDPOINTS: dict[str, Api] = {
     "/chat/completions": "openai.chat",
     "/responses": "openai.responses",
     "/messages": "anthropic.messages",
@@ -34,7 +39,7 @@ _VERSION = 1
 class Call:
     """A request that a cache may answer."""
 
-    api: str
+    api: Api
     query: str
     scope: dict[str, str]
     namespace: str
@@ -72,7 +77,7 @@ def call_of(method: str, url: str, headers: Mapping[str, str], body: bytes, *, n
         raise NotCacheableError("the body is not JSON") from None
     if not isinstance(request, dict):
         raise NotCacheableError("the body is not a JSON object")
-    chat = READERS[api](request)
+    chat = from_request(api, request)
     place = f"{where.hostname or ''}{f':{where.port}' if where.port else ''}{where.path}"
     if where.query:
         place += f"?{hashlib.sha256(where.query.encode()).hexdigest()}"  # which may hold a key

@@ -24,8 +24,8 @@ def cached(
 ) -> Client:
     """A copy of *client* whose chat requests are answered from *cache* where that is safe; *client* is left as it is.
 
-    What is safe, which answers are kept, and what a single call can say about it is told by `mneme.integrations.httpx2`;
-    with this client it is said in `extra_headers`. Streams are recorded and replayed.
+    `mneme.integrations.httpx2` tells what is safe, which answers are kept, and what one call can say about it; here
+    it says so in `extra_headers`. Streams are recorded and replayed.
 
     Args:
         client: `openai.OpenAI` with a `SemanticCache`, `openai.AsyncOpenAI` with an `AsyncSemanticCache`.

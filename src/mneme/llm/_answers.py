@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from mneme.llm._requests import Api
+
 __all__ = ["Event", "events_of", "reason_not_to_keep", "reason_not_to_keep_stream"]
 
 _WHOLE = ("stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use")
@@ -83,7 +85,7 @@ def events_of(text: str) -> list[Event]:
     return found
 
 
-def reason_not_to_keep_stream(api: str, text: str) -> str | None:
+def reason_not_to_keep_stream(api: Api, text: str) -> str | None:
     """Why a streamed answer must not be kept; `None` for one that came to its end and is whole."""
     data = [event.data for event in events_of(text) if event.data]
     try:
@@ -137,7 +139,7 @@ def _but_done(data: Iterable[str]) -> Iterable[str]:
     return (one for one in data if one != "[DONE]")
 
 
-_STREAMS: Mapping[str, Callable[[list[str]], str | None]] = {
+_STREAMS: Mapping[Api, Callable[[list[str]], str | None]] = {
     "openai.chat": _chat_stream,
     "openai.responses": _responses_stream,
     "anthropic.messages": _messages_stream,

@@ -11,11 +11,22 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mneme.errors import MnemeError
 
-__all__ = ["ChatQuery", "NotCacheableError", "from_anthropic", "from_openai", "from_openai_responses"]
+__all__ = [
+    "Api",
+    "ChatQuery",
+    "NotCacheableError",
+    "from_anthropic",
+    "from_openai",
+    "from_openai_responses",
+    "from_request",
+]
+
+Api: TypeAlias = Literal["openai.chat", "openai.responses", "anthropic.messages"]
+"""What shape requests and answers are of. It stands in the scope."""
 
 # Who asks, how it travels and what it costs. None of it changes what is answered.
 _BESIDE_THE_POINT = frozenset(
@@ -125,7 +136,9 @@ def _chat(api: str, request: Mapping[str, Any], query: str, rest: Mapping[str, A
         raise TypeError(f"the request is not JSON: {error}; pass it as it is sent, without objects in it") from error
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return ChatQuery(
-        query, {"api": api, "model": model if isinstance(model, str) else "", "context": digest}, request.get("stream") is True
+        query,
+        {"api": api, "model": model if isinstance(model, str) else "", "context": digest},
+        request.get("stream") is True,
     )
 
 
@@ -196,9 +209,13 @@ def _without_mark(part: Any) -> Any:
     return {name: value for name, value in part.items() if name != "cache_control"}
 
 
-READERS: Mapping[str, Callable[[Mapping[str, Any]], ChatQuery]] = {
+_READERS: Mapping[Api, Callable[[Mapping[str, Any]], ChatQuery]] = {
     "openai.chat": from_openai,
     "openai.responses": from_openai_responses,
     "anthropic.messages": from_anthropic,
 }
-"""By the name of the API, as it stands in the scope."""
+
+
+def from_request(api: Api, request: Mapping[str, Any]) -> ChatQuery:
+    """As the function for that API: `from_openai`, `from_openai_responses` or `from_anthropic`."""
+    return _READERS[api](request)
