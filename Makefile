@@ -44,6 +44,11 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-test
 	@$(PIP) install --group lint
 	@touch $@
 
+$(VENV)/.stamp-docs: $(VENV)/.stamp-test
+	@echo "installing what makes the site"
+	@$(PIP) install --group docs
+	@touch $@
+
 # Best effort: the benchmarks say of a missing package that it is missing, and measure the rest.
 $(VENV)/.stamp-bench: $(VENV)/.stamp-test
 	@echo "installing what the benchmarks compare with"
@@ -78,8 +83,10 @@ lint: $(VENV)/.stamp-lint ## check style, format and types
 	PATH="$(abspath $(BIN)):$$PATH" pyright
 	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes mneme --ignoreexternal
 
-docs: $(VENV)/.stamp-test ## check the documentation: links, snippets, examples, commands
+docs: $(VENV)/.stamp-docs ## check the documentation (links, snippets, examples, commands), and make its site in build/site
 	@$(PYTEST) tests/test_docs.py
+	@$(BIN)/python docs/site/build.py
+	@echo "the site is in build/site/index.html"
 
 bench: $(VENV)/.stamp-bench ## measure against floors taken in the same run, and print the ratios
 	@$(BIN)/python benchmarks/run.py

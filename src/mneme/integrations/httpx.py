@@ -51,6 +51,7 @@ class CachingTransport(httpx.BaseTransport):
         self._relay = Relay(BlockingEnds(cache, self._transport, _Stream), httpx.Response, namespace, ttl)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer from the cache, or send on."""
         response: httpx.Response = run(self._relay.handle(request))
         return response
 
@@ -73,6 +74,7 @@ class AsyncCachingTransport(httpx.AsyncBaseTransport):
         self._relay = Relay(AsyncEnds(cache, self._transport, _AsyncStream), httpx.Response, namespace, ttl)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer from the cache, or send on."""
         response: httpx.Response = await self._relay.handle(request)
         return response
 

@@ -51,6 +51,7 @@ class CachingTransport(httpx2.BaseTransport):
         self._relay = Relay(BlockingEnds(cache, self._transport, _Stream), httpx2.Response, namespace, ttl)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer from the cache, or send on."""
         response: httpx2.Response = run(self._relay.handle(request))
         return response
 
@@ -73,6 +74,7 @@ class AsyncCachingTransport(httpx2.AsyncBaseTransport):
         self._relay = Relay(AsyncEnds(cache, self._transport, _AsyncStream), httpx2.Response, namespace, ttl)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer from the cache, or send on."""
         response: httpx2.Response = await self._relay.handle(request)
         return response
 

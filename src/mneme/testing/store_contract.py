@@ -16,7 +16,7 @@ __all__ = ["ReembeddingContract", "SearchContract", "StoreContract"]
 class StoreContract(StoreLifecycle, StoreEntries, StoreSelections, StoreHistory, StoreThreads):
     """Subclass it, give it `make_store`, and set `durable` to whether what is written outlives the store object.
 
-    A subclass needs nothing else:
+    A subclass needs nothing else::
 
         class TestMyStore(StoreContract):
             @pytest.fixture(autouse=True)
