@@ -97,7 +97,7 @@ def _toctree(caption: str, pages: list[str]) -> str:
 def _reference(module: str, told: set[int]) -> str:
     """The page of a module; without what a page before *told* of."""
     loaded = import_module(module)
-    things = {name: getattr(loaded, name) for name in loaded.__all__}
+    things = {name: getattr(loaded, name) for name in loaded.__all__ if not name.startswith("_")}
     names = [name for name, thing in things.items() if not isinstance(thing, type) or id(thing) not in told]
     told.update(id(things[name]) for name in names)
     automodule = [f".. automodule:: {module}", "   :no-members:", ""]
@@ -108,7 +108,8 @@ def _reference(module: str, told: set[int]) -> str:
 
 def _entry(module: str, name: str, thing: object) -> list[str]:
     if isinstance(thing, type):
-        return [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
+        bases = ["   :show-inheritance:"] if issubclass(thing, BaseException) else []
+        return [f".. autoclass:: {module}.{name}", "   :members:", *bases, ""]
     if callable(thing) and hasattr(thing, "__code__"):
         return [f".. autofunction:: {module}.{name}", ""]
     if thing.__doc__ == type(thing).__doc__:
