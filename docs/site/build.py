@@ -26,6 +26,7 @@ REFERENCE = {
     "mneme.guards": "rules against similar questions that need another answer",
     "mneme.certificates": "how often a hit is wrong, with a guarantee",
     "mneme.embedders": "the local model, and other people's embedders",
+    "mneme.embedders.openai": "embeddings over the API of OpenAI",
     "mneme.llm": "chat requests as queries",
     "mneme.integrations.openai": "the client of OpenAI",
     "mneme.integrations.anthropic": "the client of Anthropic",

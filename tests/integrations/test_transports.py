@@ -230,7 +230,7 @@ async def test_a_request_can_say_what_it_wants_of_the_cache(provider, kind_of_cl
 async def test_everything_else_passes_through(provider, kind_of_client):
     async with connected(kind_of_client) as client:
         for _ in range(2):
-            assert await client.post(f"{provider.url}/embeddings", {"input": "x"}) == (
+            assert await client.post(f"{provider.url}/moderations", {"input": "x"}) == (
                 200,
                 "pass; not a chat API",
                 f'{{"data": {len(provider.requests)}}}',
