@@ -68,7 +68,7 @@ def call_of(method: str, url: str, headers: Mapping[str, str], body: bytes, *, n
         NotCacheableError: There is none, or its answer must not come from a cache.
     """
     where = urlsplit(url)
-    api = next((api for path, api in _ENDPOINTS.items() if where.path.rstrip("/").endswith(path)), None)
+    api = _api_at(where.path.rstrip("/"))
     if method != "POST" or api is None:
         raise NotCacheableError("not a chat API")
     try:
@@ -94,6 +94,13 @@ def call_of(method: str, url: str, headers: Mapping[str, str], body: bytes, *, n
         look=not wishes & {"no-cache", "no-store"},
         keep="no-store" not in wishes,
     )
+
+
+def _api_at(path: str) -> Api | None:
+    for end, api in _ENDPOINTS.items():
+        if path.endswith(end):
+            return api
+    return None
 
 
 def kept(call: Call, body: str) -> dict[str, Any]:

@@ -105,13 +105,10 @@ def _asked(prompt: str, llm_string: str) -> _Asked | None:
 
     A chat model's prompt is a list of messages in LangChain's JSON.
     """
-    try:
-        messages = json.loads(prompt)
-    except ValueError:
-        messages = None
-    if not _are_messages(messages):
+    messages = _messages(prompt)
+    if not messages:
         return None if not prompt or prompt.isspace() else _Asked(prompt, {"model": _digest(llm_string)})
-    *earlier, last = [_essence(message) for message in messages]
+    *earlier, last = messages
     if last.get("type") != "human":
         return None
     texts, rest = _texts(last.get("content"))
@@ -121,16 +118,17 @@ def _asked(prompt: str, llm_string: str) -> _Asked | None:
     return _Asked(texts, {"model": _digest(llm_string), "context": context})
 
 
-def _are_messages(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(one, Mapping) and one.get("type") == "constructor" and "kwargs" in one for one in value)
-    )
-
-
-def _essence(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message["kwargs"].items() if name not in _BESIDE_THE_POINT}
+def _messages(prompt: str) -> list[dict[str, Any]]:
+    """What the messages of a prompt say; none if it is a text."""
+    try:
+        value = json.loads(prompt)
+    except ValueError:
+        return []
+    if not isinstance(value, list) or not all(
+        isinstance(one, Mapping) and one.get("type") == "constructor" and "kwargs" in one for one in value
+    ):
+        return []
+    return [{name: said for name, said in one["kwargs"].items() if name not in _BESIDE_THE_POINT} for one in value]
 
 
 def _texts(content: Any) -> tuple[str, Any]:
