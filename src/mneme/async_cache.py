@@ -8,7 +8,7 @@ from types import FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, upkeep, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -213,7 +213,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         after: int = 0,
         limit: int = 100,
     ) -> list[Entry]:
-        return await verbs.entries(
+        return await upkeep.entries(
             self._core, namespace=namespace, tags=tags, contains=contains, after=after, limit=limit
         )
 
@@ -341,16 +341,16 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         return await verbs.delete(self._core, query_or_hit, namespace=namespace, scope=scope)
 
     async def reject(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
-        return await verbs.reject(self._core, hit_or_pair, namespace=namespace)
+        return await upkeep.reject(self._core, hit_or_pair, namespace=namespace)
 
     async def confirm(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
-        return await verbs.confirm(self._core, hit_or_pair, namespace=namespace)
+        return await upkeep.confirm(self._core, hit_or_pair, namespace=namespace)
 
     async def watch(self, namespace: str = "default") -> Watch:
-        return await verbs.watch(self._core, namespace)
+        return await upkeep.watch(self._core, namespace)
 
     async def reset_alarm(self, namespace: str = "default") -> bool:
-        return await verbs.reset_alarm(self._core, namespace)
+        return await upkeep.reset_alarm(self._core, namespace)
 
     async def invalidate(
         self,
@@ -360,7 +360,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         scope: Scope = None,
         older_than: TTL = None,
     ) -> int:
-        return await verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+        return await upkeep.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
 
     async def forget(
         self,
@@ -376,30 +376,30 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         )
 
     async def clear(self) -> int:
-        return await verbs.clear(self._core, None)
+        return await upkeep.clear(self._core, None)
 
     async def clear_namespace(self, namespace: str) -> int:
-        return await verbs.clear_namespace(self._core, namespace)
+        return await upkeep.clear_namespace(self._core, namespace)
 
     async def vacuum(self, *, namespace: str | None = None, compact: bool = True) -> int:
-        return await verbs.vacuum(self._core, namespace=namespace, compact=compact)
+        return await upkeep.vacuum(self._core, namespace=namespace, compact=compact)
 
     async def compact(self) -> int:
-        return await verbs.compact(self._core)
+        return await upkeep.compact(self._core)
 
     # --- knowing -----------------------------------------------------------------------------------------------------
 
     async def list_namespaces(self) -> list[str]:
-        return await verbs.list_namespaces(self._core)
+        return await upkeep.list_namespaces(self._core)
 
     async def stats(self, namespace: str | None = None) -> Stats:
-        return await verbs.stats(self._core, namespace)
+        return await upkeep.stats(self._core, namespace)
 
     async def health(self) -> Health:
-        return await verbs.health(self._core)
+        return await upkeep.health(self._core)
 
     async def check(self) -> list[str]:
-        return await verbs.check(self._core)
+        return await upkeep.check(self._core)
 
     # --- moving ------------------------------------------------------------------------------------------------------
 
@@ -463,7 +463,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         retry_seconds: float = 1.0,
         progress: Callable[[ReembedProgress], object] | None = None,
     ) -> ReembedReport:
-        return await verbs.reembed(
+        return await upkeep.reembed(
             self._core,
             embedder,
             similarity_threshold=similarity_threshold,
@@ -475,16 +475,16 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         )
 
     async def requantize(self, dtype: VectorDType) -> None:
-        await verbs.requantize(self._core, dtype)
+        await upkeep.requantize(self._core, dtype)
 
     async def certificate(self, namespace: str = "default") -> CertificateStatus:
-        return await verbs.certificate(self._core, namespace)
+        return await upkeep.certificate(self._core, namespace)
 
     async def use_certificate(self, certificate: Certificate) -> CertificateStatus:
-        return await verbs.use_certificate(self._core, certificate)
+        return await upkeep.use_certificate(self._core, certificate)
 
     async def drop_certificate(self, namespace: str | None = None) -> bool:
-        return await verbs.drop_certificate(self._core, namespace)
+        return await upkeep.drop_certificate(self._core, namespace)
 
     @property
     def similarity_threshold(self) -> Threshold:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mneme._assemble import assemble
-from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, verbs
+from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, upkeep, verbs
 from mneme._engine.compute import SingleFlight
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
@@ -342,7 +342,7 @@ class SemanticCache:
             limit: How many at the most.
         """
         return complete(
-            verbs.entries(self._core, namespace=namespace, tags=tags, contains=contains, after=after, limit=limit)
+            upkeep.entries(self._core, namespace=namespace, tags=tags, contains=contains, after=after, limit=limit)
         )
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -595,7 +595,7 @@ class SemanticCache:
             TypeError, ValueError: It is neither, or both queries of the pair are equal.
             StoreBackendError: The store failed; nothing was remembered, or on a network perhaps all of it.
         """
-        return complete(verbs.reject(self._core, hit_or_pair, namespace=namespace))
+        return complete(upkeep.reject(self._core, hit_or_pair, namespace=namespace))
 
     def confirm(self, hit_or_pair: Hit | tuple[str, str], *, namespace: str = "default") -> bool:
         """Say that an answer was right; whether that lifts a rejection.
@@ -606,7 +606,7 @@ class SemanticCache:
 
         Raises: as `reject`.
         """
-        return complete(verbs.confirm(self._core, hit_or_pair, namespace=namespace))
+        return complete(upkeep.confirm(self._core, hit_or_pair, namespace=namespace))
 
     def watch(self, namespace: str = "default") -> Watch:
         """What is known of how right the answers of a namespace are: audits, labels, feedback, and the alarm.
@@ -616,7 +616,7 @@ class SemanticCache:
         Raises:
             StoreBackendError: The store failed.
         """
-        return complete(verbs.watch(self._core, namespace))
+        return complete(upkeep.watch(self._core, namespace))
 
     def reset_alarm(self, namespace: str = "default") -> bool:
         """Go back to the threshold from before the alarm, and gather evidence anew; whether there was an alarm.
@@ -626,7 +626,7 @@ class SemanticCache:
         Raises:
             StoreBackendError: The store failed.
         """
-        return complete(verbs.reset_alarm(self._core, namespace))
+        return complete(upkeep.reset_alarm(self._core, namespace))
 
     def invalidate(
         self,
@@ -649,7 +649,7 @@ class SemanticCache:
             StoreBackendError: The store failed; nothing was removed, or on a network perhaps all of it.
         """
         return complete(
-            verbs.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
+            upkeep.invalidate(self._core, tags=tags, namespace=namespace, scope=scope, older_than=older_than)
         )
 
     def forget(
@@ -689,40 +689,40 @@ class SemanticCache:
 
     def clear(self) -> int:
         """Remove every entry of every namespace; how many. Counters stay."""
-        return complete(verbs.clear(self._core, None))
+        return complete(upkeep.clear(self._core, None))
 
     def clear_namespace(self, namespace: str) -> int:
         """Remove every entry of one namespace, whatever the scope; how many."""
-        return complete(verbs.clear_namespace(self._core, namespace))
+        return complete(upkeep.clear_namespace(self._core, namespace))
 
     def vacuum(self, *, namespace: str | None = None, compact: bool = True) -> int:
         """Remove what has expired, and give space back unless *compact* is false; how many entries were removed.
 
         An entry that is kept to be served stale goes when that time is over too.
         """
-        return complete(verbs.vacuum(self._core, namespace=namespace, compact=compact))
+        return complete(upkeep.vacuum(self._core, namespace=namespace, compact=compact))
 
     def compact(self) -> int:
         """Give back the space of removed entries; how many bytes. May take as long as copying the store."""
-        return complete(verbs.compact(self._core))
+        return complete(upkeep.compact(self._core))
 
     # --- knowing -----------------------------------------------------------------------------------------------------
 
     def list_namespaces(self) -> list[str]:
         """The namespaces that have entries, in order."""
-        return complete(verbs.list_namespaces(self._core))
+        return complete(upkeep.list_namespaces(self._core))
 
     def stats(self, namespace: str | None = None) -> Stats:
         """Counters and sizes, of one namespace or of all. Counters survive a restart."""
-        return complete(verbs.stats(self._core, namespace))
+        return complete(upkeep.stats(self._core, namespace))
 
     def health(self) -> Health:
         """Whether the cache is fit to serve. Cheap enough to be asked every few seconds; does not read the entries."""
-        return complete(verbs.health(self._core))
+        return complete(upkeep.health(self._core))
 
     def check(self) -> list[str]:
         """Every inconsistency in the store, or between it and memory, a sentence each. Reads everything."""
-        return complete(verbs.check(self._core))
+        return complete(upkeep.check(self._core))
 
     # --- moving ------------------------------------------------------------------------------------------------------
 
@@ -867,7 +867,7 @@ class SemanticCache:
             StoreBackendError: The store failed. What was done is kept.
         """
         return complete(
-            verbs.reembed(
+            upkeep.reembed(
                 self._core,
                 embedder,
                 similarity_threshold=similarity_threshold,
@@ -885,7 +885,7 @@ class SemanticCache:
         Raises:
             QuantizationError: The dtype is unknown.
         """
-        complete(verbs.requantize(self._core, dtype))
+        complete(upkeep.requantize(self._core, dtype))
 
     def certificate(self, namespace: str = "default") -> CertificateStatus:
         """What certificates do for a namespace: whether one holds, and if not, why.
@@ -893,7 +893,7 @@ class SemanticCache:
         The namespace's own counts, or else the one for all. That it holds means that semantic hits are served by it
         where the threshold is "certified"; with a threshold that is a number nothing is served by it.
         """
-        return complete(verbs.certificate(self._core, namespace))
+        return complete(upkeep.certificate(self._core, namespace))
 
     def use_certificate(self, certificate: Certificate) -> CertificateStatus:
         """Keep a certificate with the cache, in place of the one before; what it does now.
@@ -908,11 +908,11 @@ class SemanticCache:
                 stored.
             StoreBackendError: The store failed. What was in memory is.
         """
-        return complete(verbs.use_certificate(self._core, certificate))
+        return complete(upkeep.use_certificate(self._core, certificate))
 
     def drop_certificate(self, namespace: str | None = None) -> bool:
         """Forget the certificate of a namespace, or with `None` the one for all; whether there was one."""
-        return complete(verbs.drop_certificate(self._core, namespace))
+        return complete(upkeep.drop_certificate(self._core, namespace))
 
     @property
     def similarity_threshold(self) -> Threshold:
