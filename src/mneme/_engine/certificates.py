@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from mneme._engine import notes, sync
-from mneme._engine.core import Ask, Core, logger
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core, logger
 from mneme._rules.certifying import decisions_of, status_of
 from mneme._runtime.certificates import Noted
 from mneme.certificates import Certificate, CertificateStatus, Decisions

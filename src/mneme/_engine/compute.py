@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from mneme._engine import audit, guarding, lookup, write
-from mneme._engine.core import Ask, Core, logger
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core, logger
 from mneme._engine.lookup import Found
 from mneme._engine.write import Lifetime
 from mneme._rules.arguments import check_cost

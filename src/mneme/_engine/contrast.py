@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mneme._engine.core import Ask, Core
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core
 from mneme._engine.nearest import ANY, Nearest, Scored, nearest
 from mneme._rules.answers import same_answer
 from mneme._rules.contrast import ValueContrast

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mneme._engine.ask import Ask, own_vectors
 from mneme._rules.arguments import check_namespace, check_text, check_unit
 from mneme._rules.codec import decode_metadata, decode_response
 from mneme._rules.keys import Scope, canonical_scope, key_of, partition_of
 from mneme._rules.matching import age_of, judge
 from mneme._rules.options import Options, default_validator
 from mneme._rules.similarity import RESOLUTION
-from mneme._rules.vectors import unit_vector, unit_vectors
 from mneme._runtime.certificates import Certificates
 from mneme._runtime.contract import Runtime
 from mneme._runtime.events import Events
@@ -32,11 +31,9 @@ from mneme.ports import (
     AsyncIndex,
     AsyncStore,
     Clock,
-    Matrix,
     Record,
     Removed,
     StoreInfo,
-    Vector,
     Written,
 )
 from mneme.types import Hit, Layer
@@ -52,28 +49,6 @@ NEVER = math.inf
 """A moment that does not come."""
 _REMEMBERED = 1024
 """Namespaces whose partition need not be worked out again."""
-
-
-@dataclass(slots=True)
-class Ask:
-    """A checked request about one query."""
-
-    query: str
-    normalized: str
-    namespace: str
-    scope: str
-    partition: bytes
-    key: bytes
-    threshold: float
-    vector: Vector | None
-    exact_only: bool = False
-    """Nothing certifies a semantic answer."""
-    era: int = 0
-    """Of the embedder that `vector` is of."""
-
-    @property
-    def hot_key(self) -> tuple[str, str, str]:
-        return self.namespace, self.scope, self.normalized
 
 
 class Core:
@@ -275,7 +250,7 @@ class Core:
         if similarity_threshold is not None:
             threshold = self.check_threshold(similarity_threshold)
         era = self.era
-        vector = None if embedding is None else self.own_vectors([embedding])[0]
+        vector = None if embedding is None else own_vectors([embedding], self.own_dim)[0]
         key = key_of(partition, normalized)
         ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector, era=era)
         if self.notes.raised:
@@ -297,20 +272,10 @@ class Core:
         contrast = self.options.value_contrast
         return threshold - RESOLUTION if contrast is None else contrast.least(threshold)
 
-    def own_vectors(self, embeddings: Sequence[Any]) -> Sequence[Vector] | Matrix:
-        """The callers' own embeddings, as unit vectors; several of the usual kind as the rows of a matrix.
-
-        Raises:
-            EmbedderDimensionError, TypeError, ValueError: One of them does not fit this cache.
-        """
-        if not embeddings:
-            return []
-        dim = None if self.embedder is None else self.embedder.dim if self.info is None else self.info.dim
-        if dim is None:
-            raise TypeError("embedding= needs a cache with an embedder, whose dimension and fingerprint it shares")
-        if len(embeddings) == 1:
-            return [unit_vector(embeddings[0], dim)]
-        return unit_vectors(embeddings, dim)
+    @property
+    def own_dim(self) -> int | None:
+        """How long the callers' own vectors have to be; `None` where there is nothing to compare them with."""
+        return None if self.embedder is None else self.embedder.dim if self.info is None else self.info.dim
 
     def peek(self, query: str, namespace: str, scope: Scope, *, checked: bool = False) -> Hit | None:
         """An exact hit from memory, without waiting for anything; `None` says nothing about other layers.

@@ -11,7 +11,8 @@ import logging
 from hashlib import sha256
 
 from mneme._engine import notes, removal, watch
-from mneme._engine.core import Ask, Core
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core
 from mneme._rules.answers import are_equal
 from mneme._rules.arguments import check_namespace, check_text
 from mneme._rules.matching import Verdict

@@ -6,7 +6,8 @@ import json
 from typing import Any, NamedTuple
 
 from mneme._engine import contrast, denial, eras, follow, guarding, sync
-from mneme._engine.core import Ask, Core
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import ANY, Scored, nearest

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from mneme._engine import contrast, denial, eras, follow, guarding, removal, sync, usage
+from mneme._engine.ask import Ask
 from mneme._engine.contrast import FIRST_CANDIDATES, MORE
-from mneme._engine.core import Ask, Core
+from mneme._engine.core import Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import Scored, nearest

@@ -20,8 +20,9 @@ from mneme._engine import (
     removal,
     write,
 )
+from mneme._engine.ask import Ask, own_vectors
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
-from mneme._engine.core import Ask, Core
+from mneme._engine.core import Core
 from mneme._engine.write import PLAIN, Draft, Lifetime
 from mneme._rules.arguments import check_count, check_tags
 from mneme._rules.expiry import TTL
@@ -219,7 +220,7 @@ async def put_many(
     embeddings = [item.get("embedding") for item in given]
     era = core.era
     # All at once, which takes less time than one by one.
-    vectors = core.own_vectors([embedding for embedding in embeddings if embedding is not None])
+    vectors = own_vectors([embedding for embedding in embeddings if embedding is not None], core.own_dim)
     rows, now = iter(vectors), core.clock.now
     accepted = []
     for item, embedding in zip(given, embeddings, strict=True):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mneme._engine import alias, eras, ranks, removal, saved, sync
-from mneme._engine.core import Ask, Core
+from mneme._engine.ask import Ask
+from mneme._engine.core import Core
 from mneme._engine.embedding import embed
 from mneme._engine.eras import EraChangedError
 from mneme._engine.removal import Evicted
