@@ -15,6 +15,7 @@ from mneme._rules.keys import key_of, normalize_query, partition_of
 from mneme.errors import StoreBackendError
 from mneme.indexes import _hnsw_partition
 from mneme.ports import ScrubbingStore
+from mneme.stores import sqlite
 from mneme.testing import Faults, FlakyStore
 
 SECRETS = ("query", "response", "metadata", "tag", "replaced")
@@ -29,10 +30,8 @@ def small_is_worth_saving(monkeypatch):
 @pytest.fixture(autouse=True)
 def deleting_overwrites_nothing(monkeypatch):
     """Some builds of SQLite (Debian's) overwrite what is deleted by themselves; others do not."""
-    connect = SQLiteStore._connect
-    monkeypatch.setattr(
-        SQLiteStore, "_connect", lambda store, *pragmas: connect(store, *pragmas, "secure_delete = OFF")
-    )
+    connect = sqlite.connect
+    monkeypatch.setattr(sqlite, "connect", lambda *given: connect(*given, "secure_delete = OFF"))
 
 
 def fill(cache, *, others=40):
@@ -307,20 +306,19 @@ def test_both_local_stores_can_overwrite_what_is_left(cache_path):
 
 VICTIM = """
 import os, signal, sys
-from mneme import SemanticCache, SQLiteStore
-from mneme.stores import _sqlite_scrub
+from mneme import SemanticCache
+from mneme.stores import _sqlite_scrub, sqlite
 from faces.adapter import Compass
 
 where = sys.argv[2]
-connect = SQLiteStore._connect
-SQLiteStore._connect = lambda store, *pragmas: connect(store, *pragmas, "secure_delete = OFF")
+connect = sqlite.connect
+sqlite.connect = lambda *given: connect(*given, "secure_delete = OFF")
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if where == "before the pages":
     _sqlite_scrub.scrubbed = die
-    import mneme.stores.sqlite as sqlite
     sqlite.scrubbed = die
 elif where == "before the log":
     original, calls = _sqlite_scrub._wait_until, []
