@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from html import escape
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
@@ -28,8 +29,34 @@ __all__ = [
 Layer: TypeAlias = Literal["exact", "semantic"]
 
 
+class _Shown:
+    """What notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{type(self).__name__}</b></p>{_table([(name, value) for name, value in _said(self).items()])}"
+
+
+def _said(shown: Any) -> dict[str, Any]:
+    return {field.name: getattr(shown, field.name) for field in fields(shown)}
+
+
+def _table(rows: list[tuple[Any, ...]]) -> str:
+    lines = ["".join(f'<td style="text-align:left">{_cell(value)}</td>' for value in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(value: Any) -> str:
+    """Several results of one kind are a table of their own; of a long text the beginning is shown."""
+    if isinstance(value, tuple) and value and all(isinstance(one, _Shown) for one in value):
+        return _table([tuple(_said(value[0])), *(tuple(_said(one).values()) for one in value)])
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return escape(text if len(text) <= 500 else f"{text[:500]}…")
+
+
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(_Shown):
     """A stored response that answers a query."""
 
     response: Any
@@ -53,7 +80,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(_Shown):
     """A stored entry as `entries` lists it. Times are seconds since the epoch."""
 
     entry_id: int
@@ -75,7 +102,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(_Shown):
     """One entry that `explain` considered, and the verdict on it."""
 
     entry_id: int
@@ -97,7 +124,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(_Shown):
     """What an archive holds that `dumps` wrote."""
 
     entries: int
@@ -108,7 +135,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(_Shown):
     """What `get` would do with a query, and why."""
 
     query: str
@@ -125,7 +152,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(_Shown):
     """Counters and sizes, of one namespace or of all (`namespace` is `None`). Counters survive a restart."""
 
     namespace: str | None
@@ -155,7 +182,7 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class Health(_Shown):
     """Whether the cache is fit to serve, and on what it stands."""
 
     healthy: bool
@@ -173,7 +200,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(_Shown):
     """One thing that was wrong, and what was done about it, or would be."""
 
     problem: str
@@ -185,7 +212,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class RepairReport:
+class RepairReport(_Shown):
     """What `repair` did, or would do."""
 
     applied: bool
@@ -202,7 +229,7 @@ class RepairReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaged:
+class Salvaged(_Shown):
     """What `mneme.stores.salvage` could copy out of a damaged file."""
 
     entries: int
@@ -215,7 +242,7 @@ class Salvaged:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(_Shown):
     """What `forget` removed, and what it could not."""
 
     entries: int
@@ -230,7 +257,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheInfo:
+class CacheInfo(_Shown):
     """Calls of one memoized function since it was decorated."""
 
     hits: int
@@ -238,7 +265,7 @@ class CacheInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ReembedProgress:
+class ReembedProgress(_Shown):
     """How far a re-embedding has come."""
 
     done: int
@@ -252,7 +279,7 @@ class ReembedProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class ReembedReport:
+class ReembedReport(_Shown):
     """What a re-embedding came to. What earlier runs did that it resumed is part of `entries` alone."""
 
     entries: int
@@ -267,7 +294,7 @@ class ReembedReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(_Shown):
     """What computed misses said of their nearest neighbours, for one hundredth of similarity."""
 
     similarity: float
@@ -278,7 +305,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(_Shown):
     """What is known of how right the answers of one namespace are."""
 
     namespace: str
