@@ -95,10 +95,10 @@ def test_import_brings_in_numpy_and_the_standard_library_alone():
 VERBS = (
     *("get", "get_many", "lookup", "explain", "put", "put_many", "get_or_compute", "memoize", "delete", "invalidate"),
     *("clear", "clear_namespace", "list_namespaces", "vacuum", "compact", "stats", "health", "requantize"),
-    *("similarity_threshold", "set_similarity_threshold", "dumps", "loads", "close"),
+    *("has_embedder", "similarity_threshold", "set_similarity_threshold", "dumps", "loads", "close"),
 )
 # None of these takes time: they are not awaited on the async face either.
-NOT_AWAITED = {"memoize", "similarity_threshold", "set_similarity_threshold"}
+NOT_AWAITED = {"has_embedder", "memoize", "similarity_threshold", "set_similarity_threshold"}
 
 # Save `validator`: how its default is spelt is not part of the promise.
 OPTIONS = {

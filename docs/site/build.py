@@ -33,6 +33,7 @@ REFERENCE = {
     "mneme.integrations.httpx": "transports for httpx",
     "mneme.integrations.httpx2": "transports for httpx2",
     "mneme.integrations.langchain": "the cache of LangChain",
+    "mneme.integrations.langgraph": "the cache of LangGraph",
     "mneme.adapters.prometheus": "metrics for Prometheus",
     "mneme.adapters.opentelemetry": "metrics and spans for OpenTelemetry",
     "mneme.tools.calibrate": "thresholds from labelled pairs, certificates from labelled requests",

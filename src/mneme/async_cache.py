@@ -487,6 +487,11 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         return await upkeep.drop_certificate(self._core, namespace)
 
     @property
+    def has_embedder(self) -> bool:
+        """Whether there is a semantic layer; without an embedder there is the exact one alone."""
+        return self._core.embedder is not None
+
+    @property
     def similarity_threshold(self) -> Threshold:
         """The least score of a hit on the semantic layer; "certified" where certificates say it."""
         return "certified" if self._core.certified is not None else self._core.threshold

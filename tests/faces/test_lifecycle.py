@@ -320,7 +320,7 @@ def test_after_closing_every_verb_says_that_the_cache_is_closed(cache, verb):
 
 def test_the_table_of_verbs_lacks_none(face):
     public = {name for name in dir(face.cls) if not name.startswith("_")}
-    assert public - set(VERBS) == {"close", "loads", "memoize", "similarity_threshold"}
+    assert public - set(VERBS) == {"close", "has_embedder", "loads", "memoize", "similarity_threshold"}
 
 
 def test_a_context_closes_whatever_happens(face, cache_path):

@@ -292,6 +292,8 @@ def blocking(cache: SemanticCache) -> None:
     cache.requantize("float8")  # type: ignore[arg-type]
     threshold: float | Literal["certified"] = cache.similarity_threshold
     cache.similarity_threshold = 0.5  # type: ignore[misc]
+    semantic: bool = cache.has_embedder
+    print(semantic)
     cache.set_similarity_threshold(threshold)
     with cache as entered:
         same: SemanticCache = entered
