@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import anthropic
 
 from mneme import AsyncSemanticCache, SemanticCache
-from mneme.integrations.httpx2 import AsyncCachingTransport, CachingTransport
+from mneme.integrations._client import with_cache
 
 __all__ = ["cached"]
 
@@ -24,8 +24,8 @@ def cached(
 ) -> Client:
     """A copy of *client* whose chat requests are answered from *cache* where that is safe; *client* is left as it is.
 
-    `mneme.integrations.httpx2` tells what is safe, which answers are kept, and what one call can say about it; here
-    it says so in `extra_headers`. Streams are recorded and replayed.
+    `mneme.integrations.httpx` tells what is safe, which answers are kept, and what one call can say about it; here it
+    says so in `extra_headers`. Streams are recorded and replayed.
 
     Args:
         client: `anthropic.Anthropic` with a `SemanticCache`, `anthropic.AsyncAnthropic` with an `AsyncSemanticCache`.
@@ -38,12 +38,6 @@ def cached(
     Raises:
         TypeError: The client blocks and the cache does not, or the other way round.
     """
-    if isinstance(client, anthropic.AsyncAnthropic):
-        if not isinstance(cache, AsyncSemanticCache):
-            raise TypeError("AsyncAnthropic needs an AsyncSemanticCache")
-        awaited = AsyncCachingTransport(cache, transport, namespace=namespace, ttl=ttl)
-        return client.with_options(http_client=anthropic.DefaultAsyncHttpxClient(transport=awaited))
-    if not isinstance(cache, SemanticCache):
-        raise TypeError("Anthropic needs a SemanticCache")
-    blocking = CachingTransport(cache, transport, namespace=namespace, ttl=ttl)
-    return client.with_options(http_client=anthropic.DefaultHttpxClient(transport=blocking))
+    awaited = isinstance(client, anthropic.AsyncAnthropic)
+    copy: Client = with_cache(anthropic, client, cache, awaited, transport, namespace=namespace, ttl=ttl)
+    return copy

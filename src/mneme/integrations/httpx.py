@@ -15,22 +15,28 @@ The response header `mneme` says what happened: `hit`, `miss`, or `pass` and why
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
-from mneme import AsyncSemanticCache, SemanticCache
-from mneme.integrations._relay import AsyncEnds, BlockingEnds, Recording, Relay, run
+from mneme.integrations._transport import AsyncCaching, AsyncRecordedStream, Caching, RecordedStream
 
 __all__ = ["AsyncCachingTransport", "CachingTransport"]
 
 
-class CachingTransport(httpx.BaseTransport):
+class _Stream(RecordedStream, httpx.SyncByteStream):
+    pass
+
+
+class _AsyncStream(AsyncRecordedStream, httpx.AsyncByteStream):
+    pass
+
+
+class CachingTransport(Caching, httpx.BaseTransport):
     """A transport for `httpx.Client` with a cache before it.
 
     Args:
-        cache: Stays open when the transport is closed.
+        cache: A `SemanticCache`, which stays open when the transport is closed.
         transport: What requests go through that the cache does not answer; by default `httpx.HTTPTransport()`.
         namespace: The tenant, unless a request names another.
         ttl: As for `put`.
@@ -39,87 +45,12 @@ class CachingTransport(httpx.BaseTransport):
     fails, or cannot take the request, is passed by, with a warning.
     """
 
-    def __init__(
-        self,
-        cache: SemanticCache,
-        transport: httpx.BaseTransport | None = None,
-        *,
-        namespace: str = "default",
-        ttl: Any = None,
-    ) -> None:
-        self._transport = httpx.HTTPTransport() if transport is None else transport
-        self._relay = Relay(BlockingEnds(cache, self._transport, _Stream), httpx.Response, namespace, ttl)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer from the cache, or send on."""
-        response: httpx.Response = run(self._relay.handle(request))
-        return response
-
-    def close(self) -> None:
-        self._transport.close()
+    http: ClassVar[Any] = httpx
+    stream: ClassVar[type[RecordedStream]] = _Stream
 
 
-class AsyncCachingTransport(httpx.AsyncBaseTransport):
+class AsyncCachingTransport(AsyncCaching, httpx.AsyncBaseTransport):
     """The same for `httpx.AsyncClient` and `AsyncSemanticCache`."""
 
-    def __init__(
-        self,
-        cache: AsyncSemanticCache,
-        transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        namespace: str = "default",
-        ttl: Any = None,
-    ) -> None:
-        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        self._relay = Relay(AsyncEnds(cache, self._transport, _AsyncStream), httpx.Response, namespace, ttl)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer from the cache, or send on."""
-        response: httpx.Response = await self._relay.handle(request)
-        return response
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-class _Stream(httpx.SyncByteStream):
-    def __init__(self, body: Any, store: Callable[[bytes], None] | None) -> None:
-        self._body = body
-        self._store = store
-        self._recording = Recording()
-
-    def __iter__(self) -> Iterator[bytes]:
-        for part in self._body:
-            self._recording.add(part)
-            yield part
-
-    def close(self) -> None:
-        # Clients stop at the last event, and may never ask whether anything follows.
-        if isinstance(self._body, httpx.SyncByteStream):
-            self._body.close()
-        passed = self._recording.take()
-        if passed and self._store is not None:
-            self._store(passed)
-
-
-class _AsyncStream(httpx.AsyncByteStream):
-    def __init__(self, body: Any, store: Callable[[bytes], Awaitable[None]] | None) -> None:
-        self._body = body
-        self._store = store
-        self._recording = Recording()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self._body, list):
-            for part in self._body:
-                yield part
-            return
-        async for part in self._body:
-            self._recording.add(part)
-            yield part
-
-    async def aclose(self) -> None:
-        if isinstance(self._body, httpx.AsyncByteStream):
-            await self._body.aclose()
-        passed = self._recording.take()
-        if passed and self._store is not None:
-            await self._store(passed)
+    http: ClassVar[Any] = httpx
+    stream: ClassVar[type[AsyncRecordedStream]] = _AsyncStream

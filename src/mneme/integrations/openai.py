@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import openai
 
 from mneme import AsyncSemanticCache, SemanticCache
-from mneme.integrations.httpx2 import AsyncCachingTransport, CachingTransport
+from mneme.integrations._client import with_cache
 
 __all__ = ["cached"]
 
@@ -24,8 +24,8 @@ def cached(
 ) -> Client:
     """A copy of *client* whose chat requests are answered from *cache* where that is safe; *client* is left as it is.
 
-    `mneme.integrations.httpx2` tells what is safe, which answers are kept, and what one call can say about it; here
-    it says so in `extra_headers`. Streams are recorded and replayed.
+    `mneme.integrations.httpx` tells what is safe, which answers are kept, and what one call can say about it; here it
+    says so in `extra_headers`. Streams are recorded and replayed.
 
     Args:
         client: `openai.OpenAI` with a `SemanticCache`, `openai.AsyncOpenAI` with an `AsyncSemanticCache`.
@@ -38,12 +38,6 @@ def cached(
     Raises:
         TypeError: The client blocks and the cache does not, or the other way round.
     """
-    if isinstance(client, openai.AsyncOpenAI):
-        if not isinstance(cache, AsyncSemanticCache):
-            raise TypeError("AsyncOpenAI needs an AsyncSemanticCache")
-        awaited = AsyncCachingTransport(cache, transport, namespace=namespace, ttl=ttl)
-        return client.with_options(http_client=openai.DefaultAsyncHttpxClient(transport=awaited))
-    if not isinstance(cache, SemanticCache):
-        raise TypeError("OpenAI needs a SemanticCache")
-    blocking = CachingTransport(cache, transport, namespace=namespace, ttl=ttl)
-    return client.with_options(http_client=openai.DefaultHttpxClient(transport=blocking))
+    awaited = isinstance(client, openai.AsyncOpenAI)
+    copy: Client = with_cache(openai, client, cache, awaited, transport, namespace=namespace, ttl=ttl)
+    return copy
