@@ -39,7 +39,7 @@ class Reader:
 
     def __call__(self, question: str) -> str:
         self.answered += 1
-        return self._sentences[int(np.argmax(self._vectors @ EMBEDDER.embed(question)))]
+        return str(self._sentences[int(np.argmax(self._vectors @ EMBEDDER.embed(question)))])
 
 
 class Server(BaseHTTPRequestHandler):
