@@ -34,6 +34,7 @@ REFERENCE = {
     "mneme.integrations.httpx2": "transports for httpx2",
     "mneme.integrations.langchain": "the cache of LangChain",
     "mneme.integrations.langgraph": "the cache of LangGraph",
+    "mneme.integrations.instructor": "the cache of Instructor",
     "mneme.adapters.prometheus": "metrics for Prometheus",
     "mneme.adapters.opentelemetry": "metrics and spans for OpenTelemetry",
     "mneme.tools.calibrate": "thresholds from labelled pairs, certificates from labelled requests",
