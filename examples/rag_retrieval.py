@@ -14,6 +14,7 @@ import numpy as np
 
 from mneme import SemanticCache
 from mneme.embedders import LocalEmbedder
+from mneme.testing import FakeClock
 
 PAGES = ("certificates", "concepts", "embedders", "encryption", "eviction", "freshness", "guards", "postgres", "stores")
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -80,10 +81,11 @@ def retrieve(cache: SemanticCache, retriever: Retriever, question: str) -> list[
 
 
 def main() -> None:
-    """Ask, ask in other words, change a document, ask again."""
+    """Ask, ask in other words, change a document, add another."""
     embedder = LocalEmbedder()
     retriever = Retriever({page: (FOLDER / f"{page}.md").read_text(encoding="utf-8") for page in PAGES}, embedder)
-    with SemanticCache(":memory:", embedder) as cache:
+    clock = FakeClock()
+    with SemanticCache(":memory:", embedder, clock=clock) as cache:
 
         def ask(question: str) -> list[dict[str, str]]:
             calls, started = retriever.calls, time.perf_counter()
@@ -105,6 +107,15 @@ def main() -> None:
         assert ask("How can I change the encryption key?")[0]["text"].endswith(note)
         assert ask("Which entries are evicted first when the cache is full?") == evicted
         assert retriever.calls == 3
+
+        # No tag tells that a new document would be found now: that is what the TTL is for.
+        new = "Which entries are evicted first when the cache is full is decided by the landlord."
+        retriever.documents["house-rules"] = f"## Eviction from a full house\n\n{new}\n"
+        assert ask("Which entries are evicted first when the cache is full?") == evicted
+        clock.advance(24 * 3600)
+        print("a day later:")
+        later = ask("Which entries are evicted first when the cache is full?")
+        assert "house-rules" in [one["document"] for one in later]
 
 
 if __name__ == "__main__":
