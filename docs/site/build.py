@@ -35,6 +35,7 @@ REFERENCE = {
     "mneme.integrations.langchain": "the cache of LangChain",
     "mneme.integrations.langgraph": "the cache of LangGraph",
     "mneme.integrations.instructor": "the cache of Instructor",
+    "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",
     "mneme.adapters.prometheus": "metrics for Prometheus",
     "mneme.adapters.opentelemetry": "metrics and spans for OpenTelemetry",
     "mneme.tools.calibrate": "thresholds from labelled pairs, certificates from labelled requests",
