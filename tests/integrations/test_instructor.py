@@ -78,13 +78,14 @@ def test_the_completion_comes_back_beside_the_model(client, cache):
         assert (city.name, whole.choices[0].finish_reason) == ("Oslo 1", "tool_calls")
 
 
-def test_a_call_says_how_long_and_else_the_adapter(client, cache, clock):
+def test_a_call_says_how_long_and_else_the_adapter(client, cache, clock, caplog):
     ask = asker(client, InstructorCache(cache, ttl="1m"))
     ask("Norway?")
     ask("Sweden?", cache_ttl=120)
     clock.advance(60)
     assert (ask("Norway?"), ask("Sweden?")) == ("Oslo 3", "Oslo 2")
     assert [ask("Denmark?", cache_ttl=0) for _ in range(2)] == ["Oslo 4", "Oslo 5"]
+    assert "mneme" not in {record.name for record in caplog.records}
 
 
 def test_tenants_are_kept_apart(client, cache):

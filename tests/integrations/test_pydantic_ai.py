@@ -267,6 +267,20 @@ async def test_a_stream_is_recorded_and_replayed_and_shared_with_whole_answers(c
     assert (await ask(agent), answers.asked) == ("Oslo it is ", 1)
 
 
+async def test_whoever_reads_the_events_of_a_stream_reads_them_of_a_replay_too(cache):
+    model = CachedModel(Answers("Oslo it is").model, cache)
+    messages = [ModelRequest([UserPromptPart(QUESTION)])]
+    texts = []
+    for _ in range(2):
+        async with model.request_stream(messages, None, ModelRequestParameters()) as stream:
+            events = [event async for event in stream]
+        starts = [event.part.content for event in events if event.event_kind == "part_start"]
+        texts.append(
+            "".join(starts + [event.delta.content_delta for event in events if event.event_kind == "part_delta"])
+        )
+    assert texts == ["Oslo it is ", "Oslo it is "]
+
+
 async def test_a_stream_that_was_left_before_its_end_is_not_kept(cache):
     model = CachedModel(Answers("Oslo it is").model, cache)
     messages = [ModelRequest([UserPromptPart(QUESTION)])]
