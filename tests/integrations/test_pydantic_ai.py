@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent, ModelRetry
 from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     CachePoint,
     ModelRequest,
@@ -20,6 +21,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.native_tools import WebSearchTool
@@ -161,6 +163,30 @@ async def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(c
     assert (again.output, answers.asked) == ("answer 3", 3)
     thought, called = again.all_messages()[1].parts
     assert (thought.content, called.args, called.tool_call_id) == ("Hm", {"city": "Oslo"}, "c1")
+
+
+async def test_structured_output_comes_back(cache):
+    agent = Agent(CachedModel(TestModel(custom_output_args={"name": "Oslo"}), cache), output_type=City)
+    assert [await ask(agent) for _ in range(2)] == [City(name="Oslo")] * 2
+    assert cache.stats().hits_exact == 1
+
+
+async def test_a_call_whose_arguments_do_not_hold_is_removed(cache):
+    wrong = ModelResponse([ToolCallPart("plain_tool", {"town": "Oslo"})])
+    agent = Agent(CachedModel(Answers(wrong).model, cache), tools=[plain_tool])
+    assert await ask(agent) == "answer 2"
+    assert cache.stats().entries == 0
+
+
+async def test_models_that_stand_in_for_one_another_may_be_wrapped_together_or_each(cache):
+    def broken(messages, info):
+        raise ModelHTTPError(500, "broken")
+
+    answers = Answers()
+    together = CachedModel(FallbackModel(FunctionModel(broken), answers.model), cache)
+    each = FallbackModel(CachedModel(FunctionModel(broken), cache), CachedModel(answers.model, cache))
+    asked = [await ask(Agent(model)) for model in (together, together, each, each)]
+    assert asked == ["answer 1", "answer 1", "answer 2", "answer 2"]
 
 
 async def test_the_names_of_earlier_calls_are_chance(cache):
