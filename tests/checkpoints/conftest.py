@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import secrets
 
 import pytest
 
@@ -9,6 +10,8 @@ from stores.dynamodb_tables import CREDENTIALS, REGION, TABLE, new_prefix
 STORES = ("memory", "sqlite", "postgres", "redis", "dynamodb")
 _PREFIX = new_prefix()
 _numbers = itertools.count()
+_RUN = secrets.token_hex(4)
+"""Pytest's copy of this module and one that a test imports count each for itself."""
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def make_store(tmp_path, server_of, monkeypatch):
         elif kind == "sqlite":
             store = SQLiteStore(tmp_path / f"store-{number}.db")
         elif kind == "postgres":
-            store = PostgresStore(server_of("postgres"), schema=f"checkpoint_{number}")
+            store = PostgresStore(server_of("postgres"), schema=f"checkpoint_{_RUN}_{number}")
         elif kind == "redis":
-            store = RedisStore(server_of("redis"), prefix=f"checkpoint {number}")
+            store = RedisStore(server_of("redis"), prefix=f"checkpoint {_RUN} {number}")
         else:
             store = DynamoDBStore(
                 table=TABLE,

@@ -136,7 +136,7 @@ def test_damage_anywhere_is_noticed(tmp_path, backend, dtype):
     index.close()
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    edges = [0, 5, len(_hnsw_file._HEAD), len(whole) - 1, len(whole) - 9, len(whole) - 13, len(whole) - 21]
+    edges = [0, 5, len(_hnsw_file.HEAD), len(whole) - 1, len(whole) - 9, len(whole) - 13, len(whole) - 21]
     for at in [*edges, *range(len(whole) - 400, len(whole) - 20, 37), *rng.integers(0, len(whole), 60).tolist()]:
         damaged = bytearray(whole)
         damaged[at] ^= 1 << int(rng.integers(8))
@@ -158,7 +158,7 @@ def test_a_file_that_was_cut_off_or_is_another_is_refused(tmp_path):
     refused(path, whole + b"\0")
     refused(path, whole + whole)
     refused(path, b"SQLite format 3\0" + bytes(1000))
-    refused(path, _hnsw_file._HEAD + bytes(1000))
+    refused(path, _hnsw_file.HEAD + bytes(1000))
     with pytest.raises(FileNotFoundError):
         HnswIndex().load(str(tmp_path / "nowhere"), DIM, "float32")
     with pytest.raises(OSError, match=r"directory|denied"):
@@ -202,17 +202,17 @@ def test_what_the_library_cannot_load_is_refused_though_the_sums_agree(tmp_path)
     index.save(str(path), "stamp")
     index.close()
     data = path.read_bytes()
-    length, _, word = _hnsw_file._END.unpack(data[-_hnsw_file._END.size :])
-    table = json.loads(data[-_hnsw_file._END.size - length : -_hnsw_file._END.size])
-    body = bytearray(data[: -_hnsw_file._END.size - length])
+    length, _, word = _hnsw_file.END.unpack(data[-_hnsw_file.END.size :])
+    table = json.loads(data[-_hnsw_file.END.size - length : -_hnsw_file.END.size])
+    body = bytearray(data[: -_hnsw_file.END.size - length])
     graph = table["sections"][0]
-    arrays = len(_hnsw_file._HEAD) + 16 * graph["rows"] + 8 * graph["nodes"]
-    for begins, ends in ((arrays, arrays + 8), (len(_hnsw_file._HEAD) + 8, len(_hnsw_file._HEAD) + 16)):
+    arrays = len(_hnsw_file.HEAD) + 16 * graph["rows"] + 8 * graph["nodes"]
+    for begins, ends in ((arrays, arrays + 8), (len(_hnsw_file.HEAD) + 8, len(_hnsw_file.HEAD) + 16)):
         changed = body.copy()
         changed[begins:ends] = changed[begins - 8 : ends - 8]  # the graph's head, or an id that is there twice
-        graph["crc32"] = zlib.crc32(changed[len(_hnsw_file._HEAD) :][: graph["length"]])
+        graph["crc32"] = zlib.crc32(changed[len(_hnsw_file.HEAD) :][: graph["length"]])
         text = json.dumps(table).encode()
-        path.write_bytes(bytes(changed) + text + _hnsw_file._END.pack(len(text), zlib.crc32(text), word))
+        path.write_bytes(bytes(changed) + text + _hnsw_file.END.pack(len(text), zlib.crc32(text), word))
         with pytest.raises(CorruptCacheError, match="cannot be made an index of"):
             HnswIndex().load(str(path), DIM, "float32")
 

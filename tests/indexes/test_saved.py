@@ -204,11 +204,11 @@ def test_contents_that_make_no_sense_are_refused_though_their_checksum_is_right(
     path = tmp_path / "index"
     filled("float32")[0].save(str(path), "stamp é")
     good = path.read_bytes()
-    magic, at, length, _ = _saved._HEADER.unpack_from(good)
+    magic, at, length, _ = _saved.HEADER.unpack_from(good)
     table = json.loads(good[at : at + length])
     change(table)
     contents = json.dumps(table).encode()
-    header = _saved._HEADER.pack(magic, at, len(contents), zlib.crc32(contents))
+    header = _saved.HEADER.pack(magic, at, len(contents), zlib.crc32(contents))
     path.write_bytes(header + good[len(header) : at] + contents)
     with pytest.raises(CorruptCacheError, match="damaged"):
         loaded(path)
