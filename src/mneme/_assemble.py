@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -101,7 +99,7 @@ def assemble(
         # A caller's own index is the caller's to save.
         index_path=None if make_index is None else index_path,
         damage_of_index=_damage_of_index,
-        new_mark=partial(secrets.token_hex, 16),
+        new_mark=lambda: os.urandom(16).hex(),
         # To ask a file costs microseconds, and many a user has two processes without knowing it.
         following=Following(
             mode,
@@ -109,7 +107,7 @@ def assemble(
             interval=0.0 if mode == "mmap-shared" else float(stale_check_interval),
             shares=HostLock(f"{shared_path}-lock") if mode == "mmap-shared" else None,
         ),
-        draw=random.random,
+        draw=_chance,
     )
     if certified:
         certificates.set_threshold(core, similarity_threshold)
@@ -237,3 +235,8 @@ def _check_embedder(embedder: object) -> None:
             f"embedder must have dim, fingerprint and embed, and {type(embedder).__name__} has not; "
             "wrap functions and library objects in as_embedder(...)"
         )
+
+
+def _chance() -> float:
+    """A number from 0 to below 1, by which hits are chosen that are audited."""
+    return int.from_bytes(os.urandom(6), "little") / 2**48

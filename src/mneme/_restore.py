@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import secrets
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
@@ -115,7 +114,7 @@ class Restore:
             await self._make(load, path)
 
     async def _make(self, load: Load, path: str) -> None:
-        draft = f"{path}.{secrets.token_hex(4)}.new"
+        draft = f"{path}.{os.urandom(4).hex()}.new"
         held = SQLiteStore(draft)
         store = self._runtime.store(held)
         try:

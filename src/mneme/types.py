@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from html import escape
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
@@ -51,6 +50,8 @@ def _cell(value: Any) -> str:
     """Several results of one kind are a table of their own; of a long text the beginning is shown."""
     if isinstance(value, tuple) and value and all(isinstance(one, _Shown) for one in value):
         return _table([tuple(_said(value[0])), *(tuple(_said(one).values()) for one in value)])
+    from html import escape  # noqa: PLC0415 -- its table of entities is needed in notebooks alone
+
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return escape(text if len(text) <= 500 else f"{text[:500]}…")
 

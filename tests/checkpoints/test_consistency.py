@@ -144,9 +144,12 @@ def test_an_archive_made_under_a_writer_is_one_state_of_any_store(kind, make_sto
     history.write(rows)
     ending, fresh = threading.Event(), iter(range(10**6))
     limits(7)
+    turns = threading.Semaphore(100)  # or a store in memory would be written to faster than batches of seven can follow
+    for verb in ("scan", "changes", "read"):
+        setattr(store, verb, followed_by_a_turn(getattr(store, verb), turns))
 
     def churn():
-        while not ending.is_set():
+        while turns.acquire() and not ending.is_set():
             number = next(fresh)
             history.write([rows[number % 40]._replace(payload=b"%d" % number)])
             if number % 3 == 0:
@@ -164,9 +167,20 @@ def test_an_archive_made_under_a_writer_is_one_state_of_any_store(kind, make_sto
                 archives.append(stream.getvalue())
         finally:
             ending.set()
+            turns.release()
             writer.join()
     for archive in archives:
         assert_is_a_state(archive, history, since)
+
+
+def followed_by_a_turn(verb, turns):
+    def call(*arguments, **options):
+        try:
+            return verb(*arguments, **options)
+        finally:
+            turns.release()
+
+    return call
 
 
 async def test_puts_of_other_tasks_go_on_while_an_archive_is_made(tmp_path):

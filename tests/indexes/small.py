@@ -28,6 +28,8 @@ _WHERE = {
     "_GROWTH": (_search,),
     "_PROBED": (_search,),
     "_HOPELESS": (_search,),
+    "_DOUBTFUL": (_search,),
+    "_WORTH_PICKING": (_search,),
     "_SCORED_AT_ONCE": (_search,),
     "_LARGE": (_search,),
     "_GATHERED": (_view,),

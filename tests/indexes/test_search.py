@@ -28,6 +28,8 @@ _KNOBS = st.fixed_dictionaries(
         "_PRODUCTS_AT_ONCE": st.sampled_from([1, 150, 2**24]),
         "_GATHERED": st.sampled_from([0.0, 0.5, 2.0]),
         "_HOPELESS": st.sampled_from([0.02, 0.5, 1.0]),
+        "_DOUBTFUL": st.sampled_from([0.0, 0.25, 1.0]),
+        "_WORTH_PICKING": st.sampled_from([0.02, 0.5, 1.0]),
         "_LARGE": st.sampled_from([0, 2**17]),
         "_STALLED": st.sampled_from([0.0, 4e-3]),
     }

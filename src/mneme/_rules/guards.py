@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from importlib import import_module
 from typing import Any
 
-from mneme._rules.guards_dates import dates_differ
-from mneme._rules.guards_direction import direction_differs
 from mneme._rules.guards_kinds import TextGuard
-from mneme._rules.guards_names import literals_differ, names_differ
-from mneme._rules.guards_numbers import numbers_differ
-from mneme._rules.guards_polarity import Opposites, negations_differ, opposites_differ
-from mneme._rules.guards_question import asked_for_differs
 from mneme._rules.guards_reading import Reading
 from mneme.ports import Guard
 
@@ -28,14 +23,34 @@ __all__ = [
     "opposites",
 ]
 
-NUMBERS = TextGuard("numbers", numbers_differ)
-DATES = TextGuard("dates", dates_differ)
-NEGATION = TextGuard("negation", negations_differ)
-OPPOSITES = TextGuard("opposites", opposites_differ)
-NAMES = TextGuard("names", names_differ)
-LITERALS = TextGuard("literals", literals_differ)
-DIRECTION = TextGuard("direction", direction_differs)
-QUESTION = TextGuard("question", asked_for_differs)
+
+class _Later:
+    """A function of a module that is imported when it is first called.
+
+    The patterns and word lists of the guards take a sixth of the time in which mneme is imported.
+    """
+
+    __slots__ = ("_function", "_module", "_name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+        self._function: Callable[[Reading, Reading], str | None] | None = None
+
+    def __call__(self, asked: Reading, stored: Reading) -> str | None:
+        if self._function is None:
+            self._function = getattr(import_module(f"mneme._rules.{self._module}"), self._name)
+        return self._function(asked, stored)
+
+
+NUMBERS = TextGuard("numbers", _Later("guards_numbers", "numbers_differ"))
+DATES = TextGuard("dates", _Later("guards_dates", "dates_differ"))
+NEGATION = TextGuard("negation", _Later("guards_polarity", "negations_differ"))
+OPPOSITES = TextGuard("opposites", _Later("guards_polarity", "opposites_differ"))
+NAMES = TextGuard("names", _Later("guards_names", "names_differ"))
+LITERALS = TextGuard("literals", _Later("guards_names", "literals_differ"))
+DIRECTION = TextGuard("direction", _Later("guards_direction", "direction_differs"))
+QUESTION = TextGuard("question", _Later("guards_question", "asked_for_differs"))
 
 DEFAULT_GUARDS: tuple[Guard, ...] = (NUMBERS, DATES, NEGATION, OPPOSITES, NAMES, LITERALS, DIRECTION, QUESTION)
 
@@ -58,6 +73,8 @@ def opposites(groups: Iterable[Sequence[str | Collection[str]]], *, name: str) -
     checked = [_sides(group) for group in groups]
     if not isinstance(name, str):
         raise TypeError(f"the name of a guard must be a str, not {type(name).__name__}")
+    from mneme._rules.guards_polarity import Opposites  # noqa: PLC0415 -- as above
+
     return TextGuard(name, Opposites(checked, english=False))
 
 

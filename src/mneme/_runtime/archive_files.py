@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
-import shutil
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,10 +48,12 @@ class Destination:
         """A new file to write to, and to read again."""
         try:
             if self._path is None or _is_device(self._path):
+                import tempfile  # noqa: PLC0415 -- takes as long as ten modules of ours
+
                 file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
                 self._drafts.append((file, None))
             else:
-                beside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.new")
+                beside = self._path.with_name(f"{self._path.name}.{os.urandom(4).hex()}.new")
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
                 file = os.fdopen(os.open(beside, flags, 0o600), "w+b")
                 self._drafts.append((file, beside))
@@ -71,6 +70,8 @@ class Destination:
                 draft.seek(0)
                 if self._stream is None:
                     with Path(str(self._path)).open("wb") as device:
+                        import shutil  # noqa: PLC0415 -- the same
+
                         shutil.copyfileobj(draft, device, _AT_ONCE)
                 else:
                     _pour(draft, self._stream)
@@ -169,6 +170,8 @@ class Source:
         if self._start is not None:
             return
         try:
+            import tempfile  # noqa: PLC0415 -- as above
+
             copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
             self._own = copy
             while part := self.file.read(_AT_ONCE):

@@ -6,7 +6,6 @@ import itertools
 import math
 import operator
 import os
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -215,7 +214,7 @@ class Contents:
             began = perf_counter()
             self.search(largest.key, query[None], floor, 1)
             taken.append(perf_counter() - began)
-        return statistics.median(taken[1:])
+        return float(np.median(taken[1:]))
 
     def _tidy_if_free(self, partition: Partition) -> None:
         """Whoever looks first adds what waits, and does a chore, but waits for nobody."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ def written_anew(path: str) -> Iterator[BinaryIO]:
     Only its owner may read and write it. Raises `OSError`; nothing is left over then. Where a file that is in use
     cannot be replaced (Windows) that is such an error.
     """
-    beside = Path(f"{path}.{secrets.token_hex(4)}.new")
+    beside = Path(f"{path}.{os.urandom(4).hex()}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     # Not forced to the disk: what a crash of the machine leaves half-written is found out by its checksums.
     descriptor = os.open(beside, flags, 0o600)

@@ -32,7 +32,9 @@ _GROWTH = 8  # every further round reads so many times more rows
 _GLANCED = 256  # bounds that most often suffice to see that bounds help
 _LOOKED_AT = 4096  # of which that is judged otherwise
 _PROBED = 96  # rows read to see where the bar may come to lie
-_HOPELESS = 0.5  # the share of bounds above the bar from which a plain scan costs less
+_DOUBTFUL = 0.25  # the share of bounds above the bar from which it is seen to where the bar comes to lie
+_HOPELESS = 0.4  # the share above that from which a plain scan costs less
+_WORTH_PICKING = 0.125  # the share of rows up to which to pick them out costs less than a plain scan by all processors
 _SCORED_AT_ONCE = 256  # rows whose products in float64 stay in the processor's cache
 _MANY = 1024  # rows at the bar from which it pays to see whether they are copies of one another
 _WORTH_CODING = 128  # rows from which coding the query, ten microseconds, is made up for
@@ -156,7 +158,7 @@ class _Search:
     def is_hopeless(self, probed: int, sketches: dict[int, Matrix], query: int) -> bool:
         """Whether the bounds in one piece rule out too few of its rows, even with the bar that its best rows set."""
         self._before_bounds = len(self._found)
-        if self._are_few_above(self._view.bounds_in(probed, sketches, query, _GLANCED)):
+        if self._are_few_above(self._view.bounds_in(probed, sketches, query, _GLANCED), _DOUBTFUL):
             return False
         bounds = self._view.bounds_in(probed, sketches, query, _LOOKED_AT)
         # Not minus infinity, where there are but few rows left in the piece.
@@ -167,10 +169,10 @@ class _Search:
         trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
         trial.raise_to(estimates - self._reaches(self._view.errors(best)))
         self._bar.value = trial.value
-        return not self._are_few_above(bounds)
+        return not self._are_few_above(bounds, _HOPELESS)
 
-    def _are_few_above(self, bounds: Vector) -> bool:
-        return int(np.count_nonzero(bounds >= self._least_bound())) <= _HOPELESS * len(bounds)
+    def _are_few_above(self, bounds: Vector, share: float) -> bool:
+        return int(np.count_nonzero(bounds >= self._least_bound())) <= share * len(bounds)
 
     def _least_bound(self) -> np.float32:
         least: np.float32 = np.float32(self._bar.value - self._view.margin)
@@ -181,7 +183,7 @@ class _Search:
         (left,) = (bounds >= self._least_bound()).nonzero()
         take = _FEW
         while len(left) > take:
-            if take > _FEW and len(left) > _HOPELESS * len(bounds):
+            if take > _FEW and len(left) > _WORTH_PICKING * len(bounds):
                 return False
             ours = bounds[left]
             best = ours >= high_value(ours, take)

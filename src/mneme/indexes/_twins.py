@@ -67,6 +67,10 @@ def first_of_twins(ids: npt.NDArray[np.int64], marks: Marks, k: int) -> npt.NDAr
         if len(left) <= k:
             break
         same = marks == marks[0]
+        if same.all():
+            kept.append(left[np.argpartition(ids, k - 1)[:k]])
+            left = left[:0]
+            break
         twins = ids[same]
         kept.append(left[same][np.argpartition(twins, k - 1)[:k]] if len(twins) > k else left[same])
         left, ids, marks = left[~same], ids[~same], marks[~same]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,22 +189,31 @@ class View:
 
     def ids(self, positions: Positions) -> npt.NDArray[np.int64]:
         """The ids of the rows at these rising positions."""
-        found = np.empty(len(positions), np.int64)
-        for piece, at, part in self._by_piece(positions):
-            found[part] = piece.ids[at]
-        return found
+        return self._picked(positions, lambda piece: piece.ids, np.int64)
 
     def marks(self, positions: Positions) -> Marks:
         """The marks of the rows at these rising positions."""
-        found = np.empty(len(positions), np.uint32)
-        for piece, at, part in self._by_piece(positions):
-            found[part] = piece.columns[-1][at]
-        return found
+        return self._picked(positions, lambda piece: piece.columns[-1], np.uint32)
 
     def rows(self, positions: Positions) -> Matrix:
         """The rows at these rising positions, which are held in float32."""
         parts = [piece.columns[0].take(at, axis=0) for piece, at, _ in self._by_piece(positions)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _picked(
+        self, positions: Positions, column: Callable[[Piece], npt.NDArray[Any]], dtype: npt.DTypeLike
+    ) -> npt.NDArray[Any]:
+        """What a column says of the rows at these rising positions; a view of it where they are all of a stretch."""
+        found = np.empty(0, dtype)
+        for piece, at, part in self._by_piece(positions):
+            stretch = at[-1] - at[0] + 1 == len(at)
+            values = column(piece)[at[0] : at[-1] + 1] if stretch else column(piece)[at]
+            if len(at) == len(positions):
+                return values
+            if not len(found):
+                found = np.empty(len(positions), dtype)
+            found[part] = values
+        return found
 
     def _extents(self) -> Iterator[tuple[Piece, int, int]]:
         starts = self.starts.tolist()

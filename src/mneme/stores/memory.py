@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -165,7 +165,7 @@ class MemoryStore(Reembedding):
     def scrub(self, timeout: float) -> list[str]:  # noqa: ARG002 -- nobody is to be waited for
         with self._lock:
             self._require_open()
-            self._deleted = deque(change._replace(key=secrets.token_bytes(32)) for change in self._deleted)
+            self._deleted = deque(change._replace(key=os.urandom(32)) for change in self._deleted)
             return []
 
     def swap(self, records: Sequence[Record]) -> list[bool]:
