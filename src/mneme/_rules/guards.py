@@ -38,9 +38,12 @@ class _Later:
         self._function: Callable[[Reading, Reading], str | None] | None = None
 
     def __call__(self, asked: Reading, stored: Reading) -> str | None:
-        if self._function is None:
-            self._function = getattr(import_module(f"mneme._rules.{self._module}"), self._name)
-        return self._function(asked, stored)
+        function = self._function
+        if function is None:
+            made: Callable[[Reading, Reading], str | None]
+            made = getattr(import_module(f"mneme._rules.{self._module}"), self._name)
+            function = self._function = made
+        return function(asked, stored)
 
 
 NUMBERS = TextGuard("numbers", _Later("guards_numbers", "numbers_differ"))
