@@ -88,7 +88,7 @@ def assemble(
         options=checked,
         similarity_threshold=threshold,
         store=store_port,
-        index=runtime.index(index_backend if make_index is None else make_index()),  # type: ignore[arg-type]  # an Index where nothing makes one
+        index=runtime.index(cast("Index", index_backend) if make_index is None else make_index()),
         make_index=None if make_index is None else lambda: runtime.index(make_index()),
         embedder=None if embedder is None else runtime.embedder(embedder),
         runtime=runtime,

@@ -15,7 +15,8 @@ from mneme._engine.write import Lifetime
 from mneme._rules.arguments import check_cost
 from mneme._rules.codec import decode_response, encode_response
 from mneme._rules.expiry import seconds
-from mneme._rules.matching import RESOLUTION, confidence_of
+from mneme._rules.matching import confidence_of
+from mneme._rules.similarity import RESOLUTION
 from mneme._runtime.flights import Flight, Offer, Outcome
 from mneme.errors import StoreBackendError
 from mneme.ports import Record, Vector

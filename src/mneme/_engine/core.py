@@ -144,7 +144,7 @@ class Core:
         # With these defaults an equal query is confident, and what was valid once still is.
         self._plain_verdict = options.validator is default_validator and options.confidence_fn is None
         if events.timed:  # everybody else pays nothing for it, on the one path where it would be felt
-            self.peek = self._timed_peek  # type: ignore[method-assign]  # the same signature
+            self.peek = self._timed_peek  # type: ignore[method-assign]  # chosen once, of the same signature
         self._lost = False  # a write of its own may be among what the store knows and memory does not
         self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope

@@ -12,7 +12,8 @@ from mneme._engine.embedding import embed_or_miss
 from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import ANY, Scored, nearest
 from mneme._rules.codec import decode_metadata, is_readable
-from mneme._rules.matching import RESOLUTION, Verdict, judge
+from mneme._rules.matching import Verdict, judge
+from mneme._rules.similarity import RESOLUTION
 from mneme.ports import Record, Selection
 from mneme.types import Candidate, Entry, Explanation, Hit, Layer
 

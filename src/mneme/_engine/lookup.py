@@ -15,7 +15,8 @@ from mneme._engine.core import Core
 from mneme._engine.embedding import embed_or_miss
 from mneme._engine.eras import EraChangedError
 from mneme._engine.nearest import Scored, nearest
-from mneme._rules.matching import RESOLUTION, Verdict, judge
+from mneme._rules.matching import Verdict, judge
+from mneme._rules.similarity import RESOLUTION
 from mneme.errors import StoreBackendError
 from mneme.ports import Record, Vector
 from mneme.types import Hit, Layer

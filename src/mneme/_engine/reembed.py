@@ -116,7 +116,7 @@ async def _change_over(core: Core, port: _ReembeddingStore, embedding: Embedding
         while True:
             async with core.writer:
                 core.check_open()
-                if await core.runtime.finish(_switch(core, port, embedding, index, since, threshold)):
+                if await core.runtime.finish(_switch(core, port, embedding, index, since=since, threshold=threshold)):
                     break
             await _take_in(port, embedding)  # what was written since
     except BaseException:
@@ -133,11 +133,12 @@ async def _fill(port: _ReembeddingStore, index: AsyncIndex, dim: int, core: Core
         await index.add(block.ids.tolist(), block.partitions, block.vectors)
 
 
-async def _switch(  # noqa: PLR0917 -- one step of one flow
+async def _switch(
     core: Core,
     port: _ReembeddingStore,
     embedding: Embedding,
     index: AsyncIndex | None,
+    *,
     since: int,
     threshold: float | None,
 ) -> bool:

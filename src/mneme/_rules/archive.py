@@ -159,11 +159,11 @@ def counters_of(body: bytes) -> dict[str, Counters]:
     for namespace, values in said.items():
         if not isinstance(values, dict) or not values.keys() <= kinds.keys():
             _refuse("counters", namespace)
-        numbers = {
+        numbers: dict[str, Any] = {
             name: _number(values, name, "counters") if type(kinds[name]) is float else _count(values, name, "counters")
             for name in values
         }
-        found[namespace] = Counters(**numbers)  # type: ignore[arg-type]  # whole numbers where the defaults are
+        found[namespace] = Counters(**numbers)
     return found
 
 

@@ -76,7 +76,7 @@ def opposites(groups: Iterable[Sequence[str | Collection[str]]], *, name: str) -
     checked = [_sides(group) for group in groups]
     if not isinstance(name, str):
         raise TypeError(f"the name of a guard must be a str, not {type(name).__name__}")
-    from mneme._rules.guards_polarity import Opposites  # noqa: PLC0415 -- as above
+    from mneme._rules.guards_polarity import Opposites  # noqa: PLC0415 -- word lists, made when first used
 
     return TextGuard(name, Opposites(checked, english=False))
 

@@ -55,12 +55,12 @@ def ends(text: Reading) -> Ends:
     tokens = [token.casefold().removesuffix("'s") for token in _TOKEN.findall(text)]
     sources: list[list[str]] = []
     targets: list[list[str]] = []
-    for position, token in enumerate(tokens):
-        if token == "from":  # noqa: S105 -- a token of a text
+    for position, here in enumerate(tokens):
+        if here == "from":
             sources.append(_after(tokens, position))
-        elif token in _TARGET:
+        elif here in _TARGET:
             targets.append(_after(tokens, position))
-        elif (word := _EXCHANGES.get(stem(token))) is not None and word in tokens[position + 2 : position + 6]:
+        elif (word := _EXCHANGES.get(stem(here))) is not None and word in tokens[position + 2 : position + 6]:
             sources.append(_after(tokens, position))
             targets.append(_after(tokens, tokens.index(word, position)))
     first = frozenset([found[0] for found in sources if found]), frozenset([found[0] for found in targets if found])

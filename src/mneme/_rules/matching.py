@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from mneme._rules.expiry import is_expired
 from mneme._rules.options import Options
-from mneme._rules.similarity import RESOLUTION as RESOLUTION  # noqa: PLC0414 -- for who asks for verdicts
+from mneme._rules.similarity import RESOLUTION
 from mneme.ports import Record
 
 Reason: TypeAlias = Literal[

@@ -48,9 +48,7 @@ class Destination:
         """A new file to write to, and to read again."""
         try:
             if self._path is None or _is_device(self._path):
-                import tempfile  # noqa: PLC0415 -- takes as long as ten modules of ours
-
-                file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
+                file = _nameless()
                 self._drafts.append((file, None))
             else:
                 beside = self._path.with_name(f"{self._path.name}.{os.urandom(4).hex()}.new")
@@ -70,9 +68,7 @@ class Destination:
                 draft.seek(0)
                 if self._stream is None:
                     with Path(str(self._path)).open("wb") as device:
-                        import shutil  # noqa: PLC0415 -- the same
-
-                        shutil.copyfileobj(draft, device, _AT_ONCE)
+                        _pour(draft, device)
                 else:
                     _pour(draft, self._stream)
                 return
@@ -124,6 +120,13 @@ def _is_device(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def _nameless() -> BinaryIO:
+    """A file of the system's directory for temporary files, which is gone when it is closed."""
+    import tempfile  # noqa: PLC0415 -- takes as long to import as ten modules of ours
+
+    return tempfile.TemporaryFile()
+
+
 def _pour(draft: BinaryIO, stream: Any) -> None:
     while part := draft.read(_AT_ONCE):
         rest = memoryview(part)
@@ -170,10 +173,7 @@ class Source:
         if self._start is not None:
             return
         try:
-            import tempfile  # noqa: PLC0415 -- as above
-
-            copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
-            self._own = copy
+            copy = self._own = _nameless()
             while part := self.file.read(_AT_ONCE):
                 copy.write(part)
                 if copy.tell() > most:

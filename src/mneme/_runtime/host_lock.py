@@ -47,7 +47,7 @@ class HostLock:
 
     def release(self) -> None:
         """Give it back, if it is held."""
-        import fcntl  # noqa: PLC0415 -- as above
+        import fcntl  # noqa: PLC0415 -- which Windows has not
 
         held, self._held = self._held, None
         if held is not None:

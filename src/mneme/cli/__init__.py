@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not at the top: without the extra, importing this module still works and the user is told what to install.
-        from mneme.cli._run import run  # noqa: PLC0415 - see above
+        from mneme.cli._run import run  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

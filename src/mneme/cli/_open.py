@@ -47,11 +47,11 @@ def store_at(where: str, prefix: str) -> Store | None:
 
             return RedisStore(where, prefix=prefix)
         if scheme in {"postgresql", "postgres"}:
-            from mneme import PostgresStore  # noqa: PLC0415 - the same
+            from mneme import PostgresStore  # noqa: PLC0415 - only who uses it needs the driver
 
             return PostgresStore(where, schema=prefix)
         if scheme == "dynamodb":
-            from mneme import DynamoDBStore  # noqa: PLC0415 - the same
+            from mneme import DynamoDBStore  # noqa: PLC0415 - only who uses it needs the driver
 
             return DynamoDBStore(rest, prefix=prefix)
     raise click.UsageError(f"{scheme}:// is none of redis://, rediss://, postgresql:// and dynamodb://TABLE")

@@ -10,11 +10,11 @@ from mneme.integrations.httpx2 import AsyncCachingTransport, CachingTransport
 __all__ = ["with_cache"]
 
 
-def with_cache(sdk: Any, client: Any, cache: object, awaited: bool, transport: Any, **options: Any) -> Any:  # noqa: FBT001 -- private
+def with_cache(sdk: Any, client: Any, cache: object, *, awaited: bool, transport: Any, **options: Any) -> Any:
     """A copy of a client of the module *sdk*, with a transport of its own."""
     wanted = AsyncSemanticCache if awaited else SemanticCache
     if not isinstance(cache, wanted):
         raise TypeError(f"{type(client).__name__} needs {'an' if awaited else 'a'} {wanted.__name__}")
-    make = AsyncCachingTransport if awaited else CachingTransport
+    make: Any = AsyncCachingTransport if awaited else CachingTransport
     http_client = sdk.DefaultAsyncHttpxClient if awaited else sdk.DefaultHttpxClient
-    return client.with_options(http_client=http_client(transport=make(cache, transport, **options)))  # type: ignore[arg-type]  # as was checked
+    return client.with_options(http_client=http_client(transport=make(cache, transport, **options)))

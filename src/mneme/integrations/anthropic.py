@@ -39,5 +39,7 @@ def cached(
         TypeError: The client blocks and the cache does not, or the other way round.
     """
     awaited = isinstance(client, anthropic.AsyncAnthropic)
-    copy: Client = with_cache(anthropic, client, cache, awaited, transport, namespace=namespace, ttl=ttl)
+    copy: Client = with_cache(
+        anthropic, client, cache, awaited=awaited, transport=transport, namespace=namespace, ttl=ttl
+    )
     return copy

@@ -88,10 +88,10 @@ class AsyncLangChainCache(BaseCache):
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
 
-    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:  # noqa: ARG002 -- the same
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:  # noqa: ARG002 -- the contract's
         raise TypeError(_AWAITED)
 
-    def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- the same
+    def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
 
 

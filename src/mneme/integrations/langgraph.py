@@ -133,10 +133,10 @@ class AsyncLangGraphCache(BaseCache[ValueT]):
     def get(self, keys: Sequence[FullKey]) -> dict[FullKey, ValueT]:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
 
-    def set(self, pairs: Mapping[FullKey, tuple[ValueT, int | None]]) -> None:  # noqa: ARG002 -- the same
+    def set(self, pairs: Mapping[FullKey, tuple[ValueT, int | None]]) -> None:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
 
-    def clear(self, namespaces: Sequence[Namespace] | None = None) -> None:  # noqa: ARG002 -- the same
+    def clear(self, namespaces: Sequence[Namespace] | None = None) -> None:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
 
 

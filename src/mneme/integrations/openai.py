@@ -39,5 +39,5 @@ def cached(
         TypeError: The client blocks and the cache does not, or the other way round.
     """
     awaited = isinstance(client, openai.AsyncOpenAI)
-    copy: Client = with_cache(openai, client, cache, awaited, transport, namespace=namespace, ttl=ttl)
+    copy: Client = with_cache(openai, client, cache, awaited=awaited, transport=transport, namespace=namespace, ttl=ttl)
     return copy

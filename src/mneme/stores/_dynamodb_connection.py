@@ -130,7 +130,7 @@ class AsyncioConnection:
         if self._reach.client is not None:
             return
         from aiobotocore.config import AioConfig  # noqa: PLC0415 -- takes a while, and is an extra
-        from aiobotocore.session import get_session  # noqa: PLC0415 -- the same
+        from aiobotocore.session import get_session  # noqa: PLC0415 -- takes a while, and is an extra
 
         async with self._turn:
             if self._client is None and not self._closing.is_set():
@@ -181,7 +181,7 @@ def _session() -> Any:
 @functools.cache
 def _loader() -> Any:
     # The part of a session that is worth sharing, where the rest belongs to an event loop.
-    from botocore.loaders import create_loader  # noqa: PLC0415 -- the same
+    from botocore.loaders import create_loader  # noqa: PLC0415 -- an extra
 
     return create_loader()
 

@@ -47,7 +47,7 @@ class TextCipher:
         self._invalid = InvalidTag
         self._gcm = AESGCM
         # ECB of single blocks is what CMAC, by which the specification derives keys, comes to for 16 bytes.
-        self._blocks: Cipher[ECB] = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - see above
+        self._blocks: Cipher[ECB] = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - of single blocks only
         zero = int.from_bytes(self._blocks.encryptor().update(bytes(16)), "big") << 1
         subkey = zero & ((1 << 128) - 1) ^ (0x87 if zero >> 128 else 0)
         self._masks = [subkey ^ int.from_bytes(bytes([0, number, 0x58, 0]) + bytes(12), "big") for number in (1, 2)]

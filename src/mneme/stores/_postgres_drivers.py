@@ -34,11 +34,11 @@ class Driver(Protocol):
     async def take(self, pool: Any, timeout: float) -> Any: ...
     async def give(self, pool: Any, connection: Any) -> None: ...
 
-    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - private
+    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - as psycopg has it
         """The rows of one statement."""
         ...
 
-    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - private
+    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - as psycopg has it
         """The rows of each of *steps*, which are sent before the first answer is read."""
         ...
 
@@ -85,13 +85,13 @@ class BlockingDriver:
     async def give(self, pool: Any, connection: Any) -> None:
         pool.putconn(connection)
 
-    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - private
+    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - as psycopg has it
         # Not `connection.cursor()`: a caller's pool may make cursors of other kinds.
         cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         cursor.execute(*step, prepare=prepare, binary=True)
         return cursor.fetchall() if _has_rows(cursor) else []
 
-    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - private
+    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - as psycopg has it
         cursors = [psycopg.Cursor(connection, row_factory=tuple_row) for _ in steps]
         # A libpq older than 14 cannot send ahead: then each step is a round trip.
         with connection.pipeline() if psycopg.Pipeline.is_supported() else contextlib.nullcontext():
@@ -131,12 +131,12 @@ class AsyncioDriver:
     async def give(self, pool: Any, connection: Any) -> None:
         await pool.putconn(connection)
 
-    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - private
+    async def run(self, connection: Any, step: Step, prepare: bool | None) -> Rows:  # noqa: FBT001 - as psycopg has it
         cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
         await cursor.execute(*step, prepare=prepare, binary=True)
         return await cursor.fetchall() if _has_rows(cursor) else []
 
-    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - private
+    async def run_all(self, connection: Any, steps: Sequence[Step], prepare: bool | None) -> list[Rows]:  # noqa: FBT001 - as psycopg has it
         cursors = [psycopg.AsyncCursor(connection, row_factory=tuple_row) for _ in steps]
         async with connection.pipeline() if psycopg.AsyncPipeline.is_supported() else contextlib.nullcontext():
             for cursor, step in zip(cursors, steps, strict=True):

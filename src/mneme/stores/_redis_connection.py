@@ -89,7 +89,7 @@ async def exchange(
 
 def _driver() -> Any:
     """The driver's errors, asked for only when there is one: this file is imported where the driver may be missing."""
-    import redis.exceptions  # noqa: PLC0415 - as it says
+    import redis.exceptions  # noqa: PLC0415 - an extra
 
     return redis.exceptions
 

@@ -123,7 +123,7 @@ class _AsyncCluster:
             if hasattr(node, "release"):
                 node.release(connection)
             else:  # redis-py 5 has no word for it
-                node._free.append(connection)  # noqa: SLF001 - as above
+                node._free.append(connection)  # noqa: SLF001 - there is no public word for it
 
     async def find_keys(self) -> None:
         await self._client.nodes_manager.initialize()
@@ -136,10 +136,10 @@ def blocking_pools(url: str | None, client: Any, key: str, *, timeout: float, co
     """The pools, and how to call the place in messages, without a password."""
     try:
         import redis  # noqa: PLC0415 - an extra
-        import redis.asyncio  # noqa: PLC0415 - as above
-        import redis.cluster  # noqa: PLC0415 - as above
-        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
-        from redis.retry import Retry  # noqa: PLC0415 - as above
+        import redis.asyncio  # noqa: PLC0415 - an extra
+        import redis.cluster  # noqa: PLC0415 - an extra
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        from redis.retry import Retry  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ImportError(_MISSING) from error
     if url is not None:
@@ -157,9 +157,9 @@ def async_pools(url: str | None, client: Any, key: str, *, timeout: float, conne
     """As `blocking_pools`."""
     try:
         import redis.asyncio  # noqa: PLC0415 - an extra
-        import redis.asyncio.cluster  # noqa: PLC0415 - as above
-        from redis.asyncio.retry import Retry  # noqa: PLC0415 - as above
-        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+        import redis.asyncio.cluster  # noqa: PLC0415 - an extra
+        from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ImportError(_MISSING) from error
     if url is not None:

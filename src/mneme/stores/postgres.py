@@ -213,7 +213,10 @@ def _parts(
     if prepare_threshold is not None:
         _check_count("prepare_threshold", prepare_threshold, 0)
     try:
-        from mneme.stores import _postgres_connection as connection, _postgres_drivers as drivers  # noqa: PLC0415
+        from mneme.stores import (  # noqa: PLC0415 - needs the extra
+            _postgres_connection as connection,
+            _postgres_drivers as drivers,
+        )
     except ImportError as error:
         raise ImportError(f"{store} needs psycopg: pip install 'mneme-cache[postgres]' ({error})") from error
     blocking = store == "PostgresStore"
