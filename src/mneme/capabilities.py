@@ -112,9 +112,10 @@ class ScrubbingStore(Protocol):
     def scrub(self, timeout: float) -> list[str]:
         """Leave no byte of what is no longer stored in any file of the store's; what remains, a sentence each.
 
-        Not even of the keys of deleted entries, which `changes` reports: their bytes come to mean nothing. Whoever else
-        uses the store is waited for, at most *timeout* seconds. Where that is not enough, or something fails, the
-        sentence says how to finish. Entries that are stored are not touched.
+        Not even of the keys of deleted entries: their bytes come to mean nothing, and `changes` answers `None` to who
+        has not read those deletions yet. Whoever else uses the store is waited for, at most *timeout* seconds. Where
+        that is not enough, or something fails, the sentence says how to finish. Entries that are stored are not
+        touched.
         """
         ...
 

@@ -197,7 +197,7 @@ class Store(Protocol):
         """What happened after sequence number *since*, in order: each entry's latest write, and every deletion.
 
         `None` when deletions after *since* have been forgotten: then everything must be read anew. None of the latest
-        `HISTORY` sequence numbers is ever forgotten, and no more than that need be kept.
+        `HISTORY` sequence numbers is ever forgotten, save by `scrub`, and no more than that need be kept.
         """
         ...
 

@@ -173,6 +173,22 @@ def test_an_archive_made_under_a_writer_is_one_state_of_any_store(kind, make_sto
         assert_is_a_state(archive, history, since)
 
 
+def test_what_is_forgotten_while_an_archive_is_made_is_not_in_it(tmp_path):
+    with SemanticCache(tmp_path / "cache.db") as cache, SemanticCache(tmp_path / "cache.db") as other:
+        cache.put_many([(f"secret {number}", "x") for number in range(20)], namespace="forgotten")
+        cache.put("kept", "y")
+        forgotten = []
+
+        def forget(*_):
+            if not forgotten:
+                forgotten.append(other.forget(namespace="forgotten", timeout=0.2))
+
+        cache.dumps(tmp_path / "archive", progress=forget)
+    assert forgotten[0].entries == 20
+    with SemanticCache.loads(tmp_path / "archive", ":memory:") as loaded:
+        assert loaded.list_namespaces() == ["default"]
+
+
 def followed_by_a_turn(verb, turns):
     def call(*arguments, **options):
         try:

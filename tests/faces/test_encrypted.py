@@ -6,6 +6,7 @@ import pytest
 
 from mneme import DecryptionError, EmbedderMismatchError, EncryptedStore, KeyRing, MemoryStore, SQLiteStore
 from mneme._engine import saved
+from mneme.ports import Selection
 
 RING = KeyRing.generate()
 
@@ -33,6 +34,20 @@ def fill(cache):
         scope={"XSECRETs": 1},
         tags=["XSECRETt"],
     )
+
+
+def test_damage_beneath_does_not_keep_a_store_from_being_opened_and_repaired(open_encrypted, cache_path):
+    cache = open_encrypted()
+    fill(cache)
+    cache.close()
+    with sqlite3.connect(cache_path) as connection:
+        connection.execute("DELETE FROM namespaces")
+    connection.close()
+    store = EncryptedStore(SQLiteStore(cache_path), RING)
+    store.open(None, None)
+    assert store.repair(apply=True)
+    assert len(store.scan(Selection())) == 20
+    store.close()
 
 
 WHERE = {"namespace": "XSECRETn", "scope": {"XSECRETs": 1}}

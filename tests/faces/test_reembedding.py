@@ -14,6 +14,7 @@ from mneme import (
     ReembeddingError,
     SemanticCache,
     SQLiteStore,
+    StoreBackendError,
 )
 from mneme.testing import AsyncTwin, FailingEmbedder, HashEmbedder, SlowEmbedder
 from mneme.tools.migrate import areembed, reembed
@@ -408,6 +409,26 @@ def test_an_embedder_that_fails_leaves_the_old_vectors_and_can_be_gone_on_with(c
         cache.put("question number 2", "replaced")
         assert cache.reembed(new).embedded == 21
         assert finds(cache, 2) == "replaced"
+        assert cache.check() == []
+
+
+def test_a_store_that_fails_right_after_the_change_is_put_right_by_the_same_call(cache_path):
+    class Failing(SQLiteStore):
+        fails = True
+
+        def open(self, fingerprint, dim):
+            if self.fails and fingerprint == NEW[1].fingerprint:
+                self.fails = False
+                raise StoreBackendError("the file is locked")
+            return super().open(fingerprint, dim)
+
+    with SemanticCache(store=Failing(cache_path), embedder=HashEmbedder()) as cache:
+        fill(cache)
+        with pytest.raises(StoreBackendError):
+            cache.reembed(NEW[1])
+        cache.reembed(NEW[1])
+        cache.put("one more", "x")
+        assert finds(cache, 7)
         assert cache.check() == []
 
 

@@ -163,6 +163,23 @@ def test_followers_read_everything_anew_after_a_repair(open_cache, cache_path):
     assert follower.stats().entries == COUNT
 
 
+def test_numbers_go_on_from_what_anybody_may_have_seen(open_cache, cache_path):
+    with SemanticCache(cache_path) as cache:
+        cache.put_many([(f"question {number}", "x") for number in range(10)])
+    follower = SQLiteStore(cache_path)
+    seen = follower.open(None, None).seq
+    damage(cache_path, "UPDATE entries SET key = substr(key, 1, 31) WHERE id > 4")
+    cache = open_cache(cache_path)
+    cache.repair(apply=True)
+    assert follower.changes(seen) is None
+    cache.put("another", "y")
+    [written] = [entry for entry in cache.entries() if entry.query == "another"]
+    assert written.entry_id > seen
+    assert follower.open(None, None).seq > seen
+    assert cache.check() == []
+    follower.close()
+
+
 def without_index(path, name, statement):
     """Change a table behind the back of one of its indexes."""
     connection = sqlite3.connect(path, isolation_level=None)

@@ -243,6 +243,24 @@ def test_deletions_that_the_source_has_forgotten_are_found_by_comparing(source, 
     assert len(embedder.texts) == len(set(embedder.texts))  # the vector of an equal query is used again
 
 
+@pytest.mark.parametrize("make", [MemoryStore, SQLiteStore])
+def test_what_the_source_was_told_to_forget_leaves_the_target_as_well(tmp_path, make):
+    source = make() if make is MemoryStore else make(tmp_path / "source.db")
+    target = make() if make is MemoryStore else make(tmp_path / "target.db")
+    with SemanticCache(store=source, embedder=OLD) as cache:
+        cache.put("a secret", "one", namespace="forgotten")
+        cache.put("a question", "two", namespace="kept")
+        reembed(source, target, NEW)
+        assert len(target.scan(Selection(namespace="forgotten"))) == 1
+        cache.forget(namespace="forgotten")
+        cache.put("another question", "three", namespace="kept")
+        reembed(source, target, NEW)
+    target.open(NEW.fingerprint, NEW.dim)
+    assert target.scan(Selection(namespace="forgotten")) == []
+    assert len(target.scan(Selection(namespace="kept"))) == 2
+    target.close()
+
+
 def test_counters_are_carried_once_however_often_a_run_begins(source, tmp_path, clock):
     target = tmp_path / "new.db"
     store = SQLiteStore(target)
@@ -326,7 +344,7 @@ def test_stores_that_say_nothing_of_themselves_are_told_apart_by_what_they_hold(
     caches[1].put("two", 2)
     with pytest.raises(StoppedError):
         reembed(first, target, NEW, batch_size=4, progress=StopAfter(2))
-    with pytest.raises(ReembeddingError, match="of another source"):
+    with pytest.raises(ReembeddingError, match="it is another one, or was emptied since; choose an empty target"):
         reembed(second, target, NEW)
     assert reembed(first, target, NEW).entries == 9
     for cache in caches:

@@ -88,7 +88,12 @@ async def _mark_of(source: AsyncStore, target: AsyncStore, source_name: str) -> 
     mark = Mark.of(held)
     keys = [record.key for record in await target.scan(_ALL, limit=_PROBE) if is_users(record)]
     unknown = bool(keys) and not any(record is not None for record in await source.read(keys))
-    if mark.source != source_name or unknown:
+    if mark.source == source_name and unknown:
+        raise ReembeddingError(
+            "the source holds none of the entries that the target was begun with: it is another one, or was emptied "
+            "since; choose an empty target"
+        )
+    if mark.source != source_name:
         raise ReembeddingError(
             f"the target is that of another source, {mark.source!r}, not of {source_name!r}: choose an empty target"
         )

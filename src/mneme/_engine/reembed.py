@@ -72,6 +72,8 @@ async def reembed(core: Core, embedding: Embedding, threshold: float | None) -> 
             await _begin(port, embedding)
             await _take_in(port, embedding)
             await _change_over(core, port, embedding, threshold)
+        else:  # an earlier call may have changed over and failed before it opened the store anew
+            await core.store.open(embedding.fingerprint, embedding.dim)
         await port.end_reembedding()
     finally:
         core.reembedding = False

@@ -11,15 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme._engine import (
-    compute,
-    explore,
-    follow,
-    lookup,
-    maintain,
-    removal,
-    write,
-)
+from mneme._engine import compute, explore, follow, lookup, maintain, removal, write
 from mneme._engine.ask import Ask, own_vectors
 from mneme._engine.compute import Cost, Got, Order, SingleFlight
 from mneme._engine.core import Core

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mneme.errors import DecryptionError, EmbedderDimensionError
+from mneme.errors import CorruptCacheError, DecryptionError, EmbedderDimensionError
 from mneme.ports import (
     AsyncStore,
     Change,
@@ -244,7 +244,10 @@ class EncryptedVerbs:
 
     async def _try_ring(self) -> None:
         """Raise `DecryptionError` if there are entries and the ring reads none of the first."""
-        page = await self._store.scan(Selection(), limit=_LOOKED_AT)
+        try:
+            page = await self._store.scan(Selection(), limit=_LOOKED_AT)
+        except CorruptCacheError:  # which says nothing of the ring; who reads is told, and `repair` needs it open
+            return
         if page and all(self._seal.unseal(stored, vectors=False) is None for stored in page):
             raise DecryptionError(
                 "none of the first entries of the store can be decrypted: it was encrypted with another key ring, or "

@@ -33,13 +33,14 @@ def repairs(connection: sqlite3.Connection, move_out: MoveOut) -> list[Repair]:
     done = list(_indexes(connection))
     if any(not one.possible for one in done):
         return done
+    before = _next(connection)
     moved: list[str] = []
     for step in _STEPS:
         done.extend(step(connection, moved))
     if moved:
         move_out(moved)
     if done:
-        _start_over(connection)
+        _start_over(connection, before)
     return done
 
 
@@ -309,9 +310,9 @@ def _tags(connection: sqlite3.Connection, _: list[str]) -> Iterator[Repair]:
         yield Repair(f"{wrong} tags are in an entry or in the table of tags, but not in both.", "entries are believed")
 
 
-def _start_over(connection: sqlite3.Connection) -> None:
+def _start_over(connection: sqlite3.Connection, before: int) -> None:
     """Make everybody who follows read everything anew: a deletion of nothing, before which all is forgotten."""
-    number = _next(connection)
+    number = max(before, _next(connection))
     connection.execute(sql.INSERT_TOMBSTONE, (number + 1, number, bytes(32)))
     connection.execute(sql.SET_FORGOTTEN, (number,))
 

@@ -52,6 +52,7 @@ def _scrubbed(writer: sqlite3.Connection, path: str, deadline: float) -> list[st
 
 def _scrub(connection: sqlite3.Connection) -> None:
     connection.execute(sql.SCRAMBLE_TOMBSTONES)
+    connection.execute(sql.FORGET_ALL)
     connection.execute("DROP TABLE IF EXISTS retired_vectors")  # left by a change of the embedder that was cut short
 
 

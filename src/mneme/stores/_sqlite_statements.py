@@ -18,6 +18,7 @@ __all__ = [
     "DELETE_TAGS",
     "DELETE_VECTORS",
     "FORGET",
+    "FORGET_ALL",
     "FORGOTTEN",
     "HIGH_WATER",
     "IDS_OF_KEYS",
@@ -134,10 +135,12 @@ DELETE_FACTS = "DELETE FROM facts WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_VECTORS = "DELETE FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_TAGS = "DELETE FROM tags WHERE entry_id IN (SELECT value FROM json_each(?))"
 FORGET = "DELETE FROM tombstones WHERE seq <= ?"
+FORGET_ALL = "UPDATE meta SET forgotten = max(forgotten, ifnull((SELECT max(seq) FROM tombstones), 0))"
+"""Who has not read the deletions yet goes by keys as well, and must read everything anew."""
 SET_FORGOTTEN = "UPDATE meta SET forgotten = ?"
 FORGOTTEN = "SELECT forgotten, generation FROM meta"
 SCRAMBLE_TOMBSTONES = "UPDATE tombstones SET key = randomblob(32)"
-"""A key is a hash of a query that may be guessed; who follows deletions goes by their ids."""
+"""A key is a hash of a query that may be guessed."""
 INSERT_TOMBSTONE = "INSERT INTO tombstones (seq, id, key) VALUES (?, ?, ?)"
 
 SET_ACCESSED = "UPDATE facts SET accessed_at = ? WHERE id = ?"

@@ -166,6 +166,8 @@ class MemoryStore(Reembedding):
         with self._lock:
             self._require_open()
             self._deleted = deque(change._replace(key=os.urandom(32)) for change in self._deleted)
+            if self._deleted:
+                self._forgotten = max(self._forgotten, self._deleted[-1].seq)
             return []
 
     def swap(self, records: Sequence[Record]) -> list[bool]:
