@@ -51,12 +51,12 @@ class _Run:
     """What computes one call, and whether it was called for it; an `audit` in the background does not count."""
 
     def __init__(self, audit: Callable[[str], Any]) -> None:
-        self.audit = audit
+        self._mneme_audit = audit
         self.computed = False
 
     def __call__(self, query: str) -> Any:
         self.computed = True
-        return self.audit(query)
+        return self._mneme_audit(query)
 
 
 class _AwaitedRun(_Run):
@@ -70,7 +70,7 @@ class _AwaitedRun(_Run):
 
     async def __call__(self, query: str) -> Any:
         self.computed = True
-        return await self.audit(query)
+        return await self._mneme_audit(query)
 
 
 class _Base(Generic[P, R]):

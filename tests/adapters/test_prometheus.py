@@ -290,3 +290,25 @@ def test_the_documentation_lists_every_metric():
         name = metric.prometheus + ("_total" if metric.kind == "counter" else "")
         label = f"`{metric.label}`" if metric.label else ""
         assert f"| `{name}` | {metric.kind} | {label} | {metric.help} |" in page
+
+
+def test_a_cache_counts_once_and_may_be_let_go_of_by_several_scrapes_at_once(registry):
+    hook = PrometheusMetricsHook(registry=registry)
+    with SemanticCache(":memory:", None) as cache:
+        hook.watch(cache)
+        hook.watch(cache)
+        cache.put("a question", "an answer")
+        assert [stats.entries for stats in hook._watching.stats()] == [1]
+    first, second = hook._watching.stats, hook._watching.stats
+    remembered = list(hook._watching._caches)
+
+    class Twice(list):
+        """What one scrape looks at while another lets go of it."""
+
+        def __iter__(self):
+            hook._watching._caches = []
+            return iter(remembered)
+
+    hook._watching._caches = Twice(remembered)
+    assert list(first()) == []
+    assert list(second()) == []

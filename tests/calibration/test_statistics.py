@@ -103,3 +103,5 @@ def test_at_an_observed_rate_enough_trials_do_and_at_the_promised_one_none():
     assert binomial_tail(math.ceil(0.01 * needed), needed, 0.02) <= 0.05
     assert trials_needed_at(0.02, 0.02, 0.95) is None
     assert trials_needed_at(0.5, 0.02, 0.95) is None
+    assert trials_needed_at(10 / 501, 0.02, 0.9875) is None  # sixty million
+    assert trials_needed_at(0.02, 1 - 0.98, 0.9875) is None

@@ -8,6 +8,7 @@ import pytest
 
 from checkpoints.archives import records, small
 from mneme import AsyncSemanticCache, MemoryStore, SQLiteStore, _restore
+from mneme.ports import Selection
 
 
 class Counting(MemoryStore):
@@ -106,3 +107,23 @@ async def test_an_import_that_is_cancelled_when_its_file_is_there_already_takes_
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_import_that_is_cancelled_while_it_writes_to_a_store_leaves_nothing_there(tmp_path):
+    loop, path = asyncio.get_running_loop(), tmp_path / "kept.db"
+
+    async def cancel():
+        task.cancel()
+
+    class Cancelling(SQLiteStore):
+        def write(self, records):
+            asyncio.run_coroutine_threadsafe(cancel(), loop).result()
+            return super().write(records)
+
+    task = asyncio.ensure_future(AsyncSemanticCache.loads(io.BytesIO(small()), store=Cancelling(path)))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    store = SQLiteStore(path)
+    store.open(None, None)
+    assert store.scan(Selection(), limit=10) == []
+    store.close()

@@ -287,3 +287,16 @@ def test_a_source_that_fails_is_told_of(tmp_path):
         with pytest.raises(CheckpointError, match="the disk is ill"):
             SemanticCache.loads(Broken(), **target)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_that_claims_a_huge_dimension_gets_no_more_room_for_its_entries():
+    header = json.loads(body(BLOCKS[0]))
+    header["dim"] = 2**27
+    entries = ["E", 1, zlib.compress(bytes(60_000_000), 9), 60_000_000]
+    refuse(together([block("H", json.dumps(header).encode()), entries, *BLOCKS[2:]]), "no more than .* are allowed")
+
+
+def test_vectors_that_are_packed_are_refused():
+    vectors = BLOCKS[2]
+    packed = block("V", body(vectors), 1)
+    refuse(together([*BLOCKS[:2], packed, *BLOCKS[3:]]), "packed in an unknown way")

@@ -99,6 +99,21 @@ def test_wrong_usage_is_code_2(mneme, traffic, arguments, says):
     assert mneme("certify", traffic, "--embedder", "none").code == 2
 
 
+def test_thresholds_of_value_contrast_may_be_above_one(mneme, traffic):
+    ran = mneme("certify", traffic, *HASH, "--value-contrast", "--grid", "1.4,1.3,1.2,1.1")
+    assert ran.code in (0, 1), ran.err
+    assert "from 0 to 1, got 1.3" in mneme("certify", traffic, *HASH, "--grid", "1.4,1.3").err
+    assert mneme("certify", traffic, *HASH, "--grid", "0:inf:0.1").code == 2
+
+
+def test_a_place_that_is_not_there_is_said_before_anything_is_replayed(mneme, traffic, tmp_path):
+    for option in ("--output", "--database"):
+        ran = mneme("certify", traffic, *FAST, option, tmp_path / "nowhere" / "file")
+        assert ran.code == 3
+        assert "nowhere" in ran.err
+        assert "threshold" not in ran.out
+
+
 def test_a_cache_of_another_embedder_is_refused(mneme, traffic, cache_path):
     SemanticCache(cache_path, HashEmbedder(32)).close()
     ran = mneme("certify", traffic, *FAST, "--database", cache_path)

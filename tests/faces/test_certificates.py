@@ -238,12 +238,13 @@ def test_a_note_that_cannot_be_read_certifies_nothing(certified, face, caplog):
 
 
 def test_a_voided_certificate_holds_no_more_until_another_is_used(certified, face):
-    from mneme._engine import certificates
+    from mneme._engine import certificates, notes
 
     for namespace in ("default", "other"):
         certified.put("rain @0", "water", namespace=namespace)
     certified.use_certificate(a_certificate())
-    face.run(_complete(face, certificates.void(certified._core, "default", "the alarm rang")))
+    void = notes.write_all(certified._core, [certificates.voided(certified._core, "default", "the alarm rang")])
+    face.run(_complete(face, void))
     status = certified.certificate()
     assert (status.usable, status.reason, status.detail) == (False, "voided", "the alarm rang")
     assert status.certificate == a_certificate()
@@ -251,8 +252,29 @@ def test_a_voided_certificate_holds_no_more_until_another_is_used(certified, fac
     assert certified.get("drizzle @1", namespace="other")
     certified.use_certificate(a_certificate())  # for all: the alarm was about this one
     assert certified.get("drizzle @1") is None
+    assert certified.drop_certificate("default") is False  # which would bring it back
+    assert certified.get("drizzle @1") is None
+    certified.use_certificate(a_certificate(requests=2000))
+    assert certified.get("drizzle @1")
     certified.use_certificate(a_certificate(namespace="default"))
     assert certified.get("drizzle @1")
+    assert certified.drop_certificate("default") is True
+
+
+@pytest.mark.parametrize(("before", "after"), [("certified", 0.99), (0.99, "certified")])
+def test_a_lookup_is_served_by_what_counted_when_it_was_asked(open_cache, before, after):
+    class Changing(MemoryStore):
+        def read(self, refs, *, vectors=False):
+            if changing:
+                changing.pop().set_similarity_threshold(after)
+            return super().read(refs, vectors=vectors)
+
+    changing = []
+    cache = open_cache(store=Changing(), similarity_threshold=before, **PLAIN)
+    cache.put("rain @0", "water")
+    changing.append(cache)
+    assert cache.get("drizzle @40") is None
+    assert changing == []
 
 
 def test_the_alarm_of_a_watched_cache_takes_a_namespace_back_to_its_exact_layer(open_cache, events, face):

@@ -8,12 +8,13 @@ from collections import deque
 
 import pytest
 
-from faces.adapter import assert_sound, mneme_threads
+from faces.adapter import Compass, assert_sound, mneme_threads
 from faces.test_certificates import a_certificate
-from mneme import MemoryStore, SQLiteStore, StoreBackendError
-from mneme._engine import notes
+from mneme import MemoryStore, SemanticCache, SQLiteStore, StoreBackendError
+from mneme._engine import notes, watch
+from mneme._runtime.certificates import Noted
 from mneme._runtime.drive import complete
-from mneme.testing import Faults, FlakyStore
+from mneme.testing import Faults, FlakyStore, HashEmbedder
 
 PATIENCE = 30
 
@@ -44,6 +45,17 @@ def settle(face):
 @pytest.fixture
 def watched(open_cache, make_store):
     return open_cache(store=make_store(), audit_rate=1.0)
+
+
+@pytest.fixture
+def flush(face):
+    """Writes the labels that are in memory only."""
+
+    def flush_(cache):
+        flow = watch.flush(cache._core)
+        face.run(flow) if face.name == "async" else complete(flow)
+
+    return flush_
 
 
 def answering(value):
@@ -258,13 +270,14 @@ def test_with_report_the_threshold_stays(open_cache, make_store, settle, events)
 @pytest.mark.parametrize("name", ["=default", "*"])
 def test_the_alarm_voids_the_certificate_of_its_namespace(open_cache, face, settle, events, name):
     cache = open_cache(audit_rate=1.0, max_false_hit_rate=0.02)
-    flow = notes.write(cache._core, "certificate", name, json.dumps({"certificate": "c", "voided": None}))
+    given = a_certificate(namespace="default" if name == "=default" else None)
+    flow = notes.write(cache._core, "certificate", name, Noted(given, None).text())
     face.run(flow) if face.name == "async" else complete(flow)
     cache.get_or_compute("rain @0", answering("water"))
     deceived(cache, settle, 3)
     assert events.of("alarm")[0]["certificate_voided"] is True
-    certificate = json.loads(cache._core.notes.get("certificate", "=default"))
-    assert certificate == {"certificate": "c", "voided": "3 of 3 audited answers were wrong"}
+    voided = Noted(given, "3 of 3 audited answers were wrong").text()
+    assert cache._core.notes.get("certificate", "=default") == voided
     assert name == "=default" or json.loads(cache._core.notes.get("certificate", "*"))["voided"] is None
 
 
@@ -415,3 +428,45 @@ def test_labels_are_written_when_enough_have_gathered(watched, settle, monkeypat
     assert watched._core.labels == {}
     assert json.loads(watched._core.notes.get("watch", "default"))["labels"] == {"76": [3, 0]}
     assert [(labels.similarity, labels.same) for labels in watched.watch().labels] == [(0.76, 3)]
+
+
+def test_what_computes_may_have_an_audit_of_its_own(watched, settle, events):
+    class Model:
+        def __call__(self, query):
+            return "water"
+
+        def audit(self, query):
+            return "an audit report"
+
+    watched.get_or_compute("rain @0", Model())
+    assert watched.get_or_compute("mist @1", Model()) == "water"
+    settle(watched)
+    assert [fields["outcome"] for fields in events.of("audit")] == ["right"]
+
+
+def test_a_cache_whose_store_went_over_to_another_embedder_can_be_closed(open_cache, cache_path, settle):
+    cache = open_cache(cache_path, audit_rate=1.0)
+    cache.get_or_compute("rain @0", answering("water"))
+    cache.get_or_compute("snow @80", answering("ice"))
+    settle(cache)
+    assert cache._core.labels
+    with SemanticCache(cache_path, Compass()) as other:
+        other.reembed(HashEmbedder())
+    cache.close()
+    assert cache._core.released
+
+
+def test_labels_that_could_not_be_written_are_written_later(open_cache, settle, flush):
+    faults = Faults()
+    cache = open_cache(store=FlakyStore(MemoryStore(), faults), audit_rate=1.0)
+    cache.get_or_compute("rain @0", answering("water"))
+    cache.get_or_compute("snow @80", answering("ice"))
+    settle(cache)
+    [before] = cache._core.labels.values()
+    faults.arm(lambda _, verb: verb == "store.write")
+    flush(cache)
+    assert list(cache._core.labels.values()) == [before]
+    faults.arm(())
+    flush(cache)
+    assert cache._core.labels == {}
+    assert sum(each.same + each.different for each in cache.watch().labels) == 1

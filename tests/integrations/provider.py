@@ -21,6 +21,8 @@ class Provider:
         self.stop = None
         """Why the model stops, in place of the usual."""
         self.status = 200
+        self.refused = None
+        """An authorization that is answered with 401."""
         self.cut = False
         """Close a stream before its end."""
         self.gate = None
@@ -51,7 +53,9 @@ class Handler(BaseHTTPRequestHandler):
             provider.gate.wait(30)
         path = self.path.partition("?")[0]
         shape = next((shape for end, shape in SHAPES.items() if path.endswith(end)), None)
-        if path.endswith("/embeddings") and provider.status == 200:
+        if provider.refused is not None and self.headers["authorization"] == provider.refused:
+            self._send(401, {"error": {"type": "invalid_key", "message": "not you"}})
+        elif path.endswith("/embeddings") and provider.status == 200:
             self._send(*embeddings(body))
         elif provider.status != 200:
             self._send(provider.status, {"error": {"type": "server_error", "message": "out of order"}})

@@ -71,9 +71,22 @@ def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(cache):
     assert [chat.invoke([QUESTION, called, result]).content for _ in range(2)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "content_filter"])
-def test_an_answer_that_was_cut_off_is_not_kept(cache, reason):
-    chat = model(LangChainCache(cache), AIMessage("Os", response_metadata={"finish_reason": reason}), "Oslo")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"finish_reason": "length"},
+        {"finish_reason": "content_filter"},
+        {"finish_reason": "MAX_TOKENS"},
+        {"finish_reason": "SAFETY"},
+        {"stop_reason": "max_tokens"},
+        {"stopReason": "max_tokens"},
+        {"done_reason": "length"},
+        {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    ],
+    ids=str,
+)
+def test_an_answer_that_was_cut_off_is_not_kept(cache, said):
+    chat = model(LangChainCache(cache), AIMessage("Os", response_metadata=said), "Oslo")
     assert [chat.invoke([QUESTION]).content for _ in range(3)] == ["Os", "Oslo", "Oslo"]
 
 
@@ -112,3 +125,20 @@ async def test_an_awaited_cache_answers_awaited_calls():
             await asyncio.to_thread(chat.invoke, [QUESTION])
         await AsyncLangChainCache(cache).aclear()
         assert (await chat.ainvoke([QUESTION])).content == "2"
+
+
+def test_what_the_cache_cannot_take_is_passed_by(cache, caplog):
+    chat = model(LangChainCache(cache), "1", "x" * 5_000_000, "3")
+    assert chat.invoke([HumanMessage("x" * 40_000)]).content == "1"
+    assert len(chat.invoke([QUESTION]).content) == 5_000_000
+    cache.close()
+    assert chat.invoke([QUESTION]).content == "3"
+    assert len(caplog.records) == 5
+
+
+async def test_what_the_awaited_cache_cannot_take_is_passed_by(caplog):
+    async with AsyncSemanticCache(":memory:", HashEmbedder()) as cache:
+        chat = model(AsyncLangChainCache(cache), "1", "x" * 5_000_000)
+        assert (await chat.ainvoke([HumanMessage("x" * 40_000)])).content == "1"
+        assert len((await chat.ainvoke([QUESTION])).content) == 5_000_000
+    assert len(caplog.records) == 3

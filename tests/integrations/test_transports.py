@@ -10,7 +10,8 @@ import pytest
 
 from integrations.provider import ANTHROPIC_TOOL, TOOL, serving
 from mneme import AsyncSemanticCache, MemoryStore, SemanticCache
-from mneme.testing import Faults, FlakyStore, HashEmbedder
+from mneme._runtime.flights import Flights
+from mneme.testing import FailingEmbedder, Faults, FlakyStore, HashEmbedder
 
 PATHS = {"openai": "chat/completions", "anthropic": "messages", "responses": "responses"}
 TOOLS = {"openai": [TOOL], "anthropic": [ANTHROPIC_TOOL]}
@@ -31,9 +32,9 @@ def asking(kind, text="What is the capital of Norway?", **more):
 class Blocking:
     """A blocking client, called the way the awaited one is."""
 
-    def __init__(self, library, store, **options):
+    def __init__(self, library, store, embedder, **options):
         transports = importlib.import_module(f"mneme.integrations.{library}")
-        self.cache = SemanticCache(store=store, embedder=HashEmbedder())
+        self.cache = SemanticCache(store=store, embedder=embedder)
         self._client = importlib.import_module(library).Client(
             transport=transports.CachingTransport(self.cache, **options), timeout=30
         )
@@ -51,15 +52,18 @@ class Blocking:
                     break
             return response.headers.get("mneme"), passed
 
+    async def send(self, url, content):
+        return self._client.post(url, content=content).headers["unread"]
+
     async def close(self):
         self._client.close()
         self.cache.close()
 
 
 class Awaited:
-    def __init__(self, library, store, **options):
+    def __init__(self, library, store, embedder, **options):
         transports = importlib.import_module(f"mneme.integrations.{library}")
-        self.cache = AsyncSemanticCache(store=store, embedder=HashEmbedder())
+        self.cache = AsyncSemanticCache(store=store, embedder=embedder)
         self._client = importlib.import_module(library).AsyncClient(
             transport=transports.AsyncCachingTransport(self.cache, **options), timeout=30
         )
@@ -79,6 +83,9 @@ class Awaited:
             await chunks.aclose()
             return response.headers.get("mneme"), passed
 
+    async def send(self, url, content):
+        return (await self._client.post(url, content=content)).headers["unread"]
+
     async def close(self):
         await self._client.aclose()
         await self.cache.close()
@@ -90,9 +97,9 @@ def kind_of_client(request):
 
 
 @contextlib.asynccontextmanager
-async def connected(kind_of_client, store=None, **options):
+async def connected(kind_of_client, store=None, embedder=None, **options):
     face, library = kind_of_client
-    client = face(library, MemoryStore() if store is None else store, **options)
+    client = face(library, store or MemoryStore(), embedder or HashEmbedder(), **options)
     try:
         yield client
     finally:
@@ -278,3 +285,80 @@ async def test_a_question_that_is_too_long_for_the_cache_is_sent_on(provider, ki
                 f"{provider.url}/chat/completions", asking("openai", "x" * 40_000, stream=stream)
             )
             assert (status, said) == (200, "pass; the cache failed")
+
+
+async def test_what_is_refused_to_one_is_not_refused_to_another_who_waited_for_it(
+    provider, kind_of_client, monkeypatch
+):
+    joined, join = threading.Event(), Flights.join
+
+    def told(*arguments):
+        flight, leads = join(*arguments)
+        if not leads:
+            joined.set()
+        return flight, leads
+
+    monkeypatch.setattr(Flights, "join", told)
+    provider.gate, provider.refused = threading.Event(), "Bearer bad"
+    url = f"{provider.url}/chat/completions"
+    face, _ = kind_of_client
+    async with connected(kind_of_client) as client:
+        bad = client.post(url, asking("openai"), {"authorization": "Bearer bad"})
+        good = client.post(url, asking("openai"), {"authorization": "Bearer good"})
+        if face is Awaited:
+            first = asyncio.ensure_future(bad)
+            await asyncio.to_thread(provider.asked.wait)
+            second = asyncio.ensure_future(good)
+            await asyncio.to_thread(joined.wait)
+            provider.gate.set()
+            answers = await asyncio.gather(first, second)
+        else:
+            with ThreadPoolExecutor(2) as threads:
+                first = threads.submit(asyncio.run, bad)
+                provider.asked.wait()
+                second = threads.submit(asyncio.run, good)
+                joined.wait()
+                provider.gate.set()
+                answers = [first.result(), second.result()]
+    assert [status for status, *_ in answers] == [401, 200]
+    assert len(provider.requests) == 2
+
+
+async def test_an_embedder_that_fails_costs_nobody_an_answer(provider, kind_of_client, caplog):
+    url = f"{provider.url}/chat/completions"
+    async with connected(kind_of_client, embedder=FailingEmbedder(HashEmbedder(), lambda _: True)) as client:
+        said, passed = await client.chunks(url, asking("openai", stream=True))
+        assert (said, b"[DONE]" in b"".join(passed)) == ("miss", True)
+        assert (await client.post(url, asking("openai")))[0] == 200
+    assert caplog.records
+
+
+async def test_what_is_no_chat_request_is_not_read_before_it_is_sent(kind_of_client):
+    face, library = kind_of_client
+    http = importlib.import_module(library)
+    seen = []
+
+    def parts():
+        for part in (b"one", b"two"):
+            seen.append(part)
+            yield part
+
+    async def awaited_parts():
+        for part in parts():
+            yield part
+
+    def reached(request):
+        assert seen == []
+        return http.Response(200, headers={"unread": "yes"})
+
+    class Plain(http.BaseTransport, http.AsyncBaseTransport):
+        def handle_request(self, request):
+            return reached(request)
+
+        async def handle_async_request(self, request):
+            return reached(request)
+
+    async with connected(kind_of_client, transport=Plain()) as client:
+        content = awaited_parts() if face is Awaited else parts()
+        assert await client.send("https://example.org/v1/files", content) == "yes"
+    assert seen == []

@@ -166,3 +166,14 @@ def test_a_loop_that_was_closed_holds_up_no_other():
 
     asyncio.run(again())
     assert done == [1]
+
+
+async def test_a_flow_on_the_loop_sees_the_context_variables_of_whoever_asked_for_it():
+    variable, seen = contextvars.ContextVar("variable", default="nobody"), []
+    background = TaskBackground()
+    for name in ("first", "second"):
+        variable.set(name)
+        background.take(flow_of(lambda: seen.append(variable.get())))
+    variable.set("somebody else")
+    await background._task
+    assert seen == ["first", "second"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from mneme._rules.vectors import unit_vector, unit_vectors
 from mneme.ports import Matrix, Vector
+
+Certify: TypeAlias = "Callable[[Ask], Awaitable[None]]"
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class Ask:
     vector: Vector | None
     exact_only: bool = False
     """Nothing certifies a semantic answer."""
+    certify: Certify | None = None
+    """Sets what is certified, where that counts and not the threshold."""
     era: int = 0
     """Of the embedder that `vector` is of."""
 

@@ -34,11 +34,9 @@ def is_meant(threshold: Any, what: str) -> bool:
 def set_threshold(core: Core, threshold: Any) -> None:
     """Serve by this threshold from now on, or by what is certified."""
     if is_meant(threshold, "threshold"):
-        core.threshold = 0.0
-        core.certified = partial(certify, core)
+        core.served_by = 0.0, partial(certify, core)
     else:
-        core.threshold = core.check_threshold(threshold, "threshold")
-        core.certified = None
+        core.served_by = core.check_threshold(threshold, "threshold"), None
 
 
 async def certify(core: Core, ask: Ask) -> None:
@@ -100,26 +98,33 @@ async def use(core: Core, certificate: Certificate) -> CertificateStatus:
 async def drop(core: Core, namespace: str | None) -> bool:
     """Forget a certificate; whether there was one."""
     name = _name(namespace)
-    if core.notes.get(KIND, name) is None:
+    noted = core.certificates.noted(name, core.notes.get(KIND, name))
+    if noted is None or (namespace is not None and _voids_one_for_all(noted)):
         return False
     await notes.write(core, KIND, name, None)
     return True
 
 
-async def void(core: Core, namespace: str, why: str) -> None:
-    """Let no certificate hold for the namespace, until another is used. The one for all goes on for others."""
+def voided(core: Core, namespace: str, why: str) -> tuple[str, str, str] | None:
+    """The note, by kind and name, that lets no certificate hold for the namespace until it is given another.
+
+    The one for all goes on for others. `None` if there is none to void.
+    """
     noted = _noted(core, namespace)
-    certificate = None if noted is None else noted.certificate
-    await notes.write(core, KIND, OF + namespace, Noted(certificate, why).text())
+    return None if noted is None else (KIND, OF + namespace, Noted(noted.certificate, why).text())
 
 
 def _noted(core: Core, namespace: str) -> Noted | None:
     """What is noted of the namespace, or else of all."""
-    for name in (OF + namespace, FOR_ALL):
-        noted = core.certificates.noted(name, core.notes.get(KIND, name))
-        if noted is not None:
-            return noted
-    return None
+    own, for_all = (core.certificates.noted(name, core.notes.get(KIND, name)) for name in (OF + namespace, FOR_ALL))
+    if own is None or (_voids_one_for_all(own) and for_all is not None and for_all.certificate != own.certificate):
+        return for_all
+    return own
+
+
+def _voids_one_for_all(own: Noted) -> bool:
+    """Whether the note of a namespace only says that the certificate for all holds there no more."""
+    return own.voided is not None and own.certificate is not None and own.certificate.namespace is None
 
 
 def _decisions(core: Core) -> Decisions | None:

@@ -99,8 +99,8 @@ async def refresh(core: Core, order: Order) -> Any:
 
 async def _follow(core: Core, order: Order, flight: Flight) -> Got | None:
     """Wait for another's flight; `None` if nothing came of it that this caller accepts."""
-    if core.certified is not None:
-        await core.certified(order.ask)
+    if order.ask.certify is not None:
+        await order.ask.certify(order.ask)
     if order.lifetime.stale_ttl is not None:
         await flight.looked.wait()
         if flight.stale is not None and _accepts_stale(core, order, flight.stale):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from mneme._engine.ask import Ask, own_vectors
+from mneme._engine.ask import Ask, Certify, own_vectors
 from mneme._rules.arguments import check_namespace, check_text, check_unit
 from mneme._rules.codec import decode_metadata, decode_response
 from mneme._rules.keys import Scope, canonical_scope, key_of, partition_of
@@ -78,9 +78,8 @@ class Core:
         draw: Callable[[], float],
     ) -> None:
         self.options = options
-        self.threshold = similarity_threshold
-        self.certified: Callable[[Ask], Awaitable[None]] | None = None
-        """Lets an ask be answered by what is certified for its namespace; `None` where `threshold` counts."""
+        self.served_by: tuple[float, Certify | None] = (similarity_threshold, None)
+        """The threshold, and what lets an ask be answered by what is certified instead: changed as one."""
         self.certificates = Certificates()
         self.store = store
         self.index = index
@@ -149,6 +148,14 @@ class Core:
         self._seldom = Seldom()
         self._plain_partitions: dict[str, bytes] = {}  # of namespaces that need not be checked again, without a scope
         self._surely_short = options.max_query_bytes // 4
+
+    @property
+    def threshold(self) -> float:
+        return self.served_by[0]
+
+    @property
+    def certified(self) -> Certify | None:
+        return self.served_by[1]
 
     @property
     def store_searches(self) -> bool:
@@ -246,13 +253,13 @@ class Core:
             partition = partition_of(namespace, canonical)
             if scope is None and len(self._plain_partitions) < _REMEMBERED:
                 self._plain_partitions[namespace] = partition
-        threshold = self.threshold
+        threshold, certify = self.served_by
         if similarity_threshold is not None:
             threshold = self.check_threshold(similarity_threshold)
         era = self.era
         vector = None if embedding is None else own_vectors([embedding], self.own_dim)[0]
         key = key_of(partition, normalized)
-        ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector, era=era)
+        ask = Ask(query, normalized, namespace, canonical, partition, key, threshold, vector, era=era, certify=certify)
         if self.notes.raised:
             self.tighten(ask)
         return ask

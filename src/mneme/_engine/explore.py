@@ -118,8 +118,8 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
     await follow.check_if_due(core)
     await sync.catch_up_if_dirty(core)
     core.tighten(ask)
-    if core.certified is not None:
-        await core.certified(ask)
+    if ask.certify is not None:
+        await ask.certify(ask)
     [exact] = await core.store.read([ask.key])
     judged = [] if exact is None else [_judged(core, ask, Scored(exact, 1.0), None)]
     while True:

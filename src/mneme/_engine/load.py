@@ -134,9 +134,12 @@ class Load:
                     if old is None or old.created_at < record.created_at
                 ]
             if part:
-                written = await store.write(part)
-                if not merge:
-                    self._written.extend(one.id for one in written)
+                await self._runtime.finish(self._noted(store, part, merge=merge))
+
+    async def _noted(self, store: AsyncStore, part: Sequence[Record], *, merge: bool) -> None:
+        written = await store.write(part)
+        if not merge:
+            self._written.extend(one.id for one in written)
 
     async def _remove(self, store: AsyncStore) -> None:
         ids: Iterator[int] = iter(self._written)

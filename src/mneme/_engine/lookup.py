@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -121,8 +121,8 @@ async def _judge_all(core: Core, asks: Sequence[Ask], records: Sequence[Record |
             unanswered.append(position)
         elif found.hit is not None and core.hot.keeps:
             core.keep_hot(ask, record, found.hit.response, version)
-    if unanswered and core.certified is not None:
-        unanswered = await _certified(core, core.certified, asks, results, unanswered)
+    if unanswered:
+        unanswered = await _certified(core, asks, results, unanswered)
     if unanswered:
         await _find_semantic(core, asks, results, unanswered)
     return results
@@ -137,8 +137,7 @@ async def _find_semantic(core: Core, asks: Sequence[Ask], results: Sequence[Foun
             positions = [position for position in positions if results[position].hit is None]
             for position in positions:  # a threshold for the embedder before says nothing of this one
                 asks[position].threshold = max(asks[position].threshold, core.threshold)
-            if core.certified is not None:
-                positions = await _certified(core, core.certified, asks, results, positions)
+            positions = await _certified(core, asks, results, positions)
         else:
             return
 
@@ -177,16 +176,19 @@ async def _search(
 
 async def _certified(
     core: Core,
-    certify: Callable[[Ask], Awaitable[None]],
     asks: Sequence[Ask],
     results: Sequence[Found],
     positions: Sequence[int],
 ) -> list[int]:
     """Those that may be answered from the semantic layer; the others miss, and the embedder is not asked for them."""
+    if not any(asks[position].certify for position in positions):
+        return list(positions)
     await follow.check_if_due(core)  # or what another process withdrew would hold here for one lookup more
     allowed = []
     for position in positions:
-        await certify(asks[position])
+        certify = asks[position].certify
+        if certify is not None:
+            await certify(asks[position])
         if not asks[position].exact_only:
             allowed.append(position)
             continue

@@ -6,20 +6,18 @@ moment lose one of the two audits, whatever it found, which takes nothing from w
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mneme._engine import notes
-from mneme._engine.certificates import FOR_ALL, KIND as CERTIFICATE, OF
+from mneme._engine import certificates, notes
 from mneme._engine.core import Core
 from mneme._rules import drift
 from mneme._rules.drift import NOTHING_NEAR
 from mneme._rules.reserved import note_key
 from mneme._rules.watching import BINS, State, class_of, dumped, loaded
 from mneme._runtime.notes import RAISED
-from mneme.errors import StoreBackendError
+from mneme.errors import EmbedderMismatchError, StoreBackendError
 from mneme.types import Labels, Watch
 
 logger = logging.getLogger("mneme")
@@ -77,7 +75,7 @@ async def flush(core: Core) -> None:
     try:
         for namespace in list(core.labels):
             await _change(core, namespace, lambda state: state)
-    except StoreBackendError as error:
+    except (EmbedderMismatchError, StoreBackendError) as error:
         core.store_failed("", "recording labels", error)
 
 
@@ -112,10 +110,9 @@ async def _alarm(core: Core, namespace: str, state: State, limit: float, before:
     if after != before and core.certified is None:
         changed[RAISED] = repr(after)
     written = [(kind, namespace, text) for kind, text in changed.items()]
-    certificate = core.notes.get(CERTIFICATE, OF + namespace) or core.notes.get(CERTIFICATE, FOR_ALL)
-    if certificate is not None:
-        why = f"{state.wrong} of {state.audits} audited answers were wrong"
-        written.append((CERTIFICATE, OF + namespace, json.dumps({**json.loads(certificate), "voided": why})))
+    voided = certificates.voided(core, namespace, f"{state.wrong} of {state.audits} audited answers were wrong")
+    if voided is not None:
+        written.append(voided)
     async with core.watching:
         await notes.write_all(core, written)
     what = "exact answers alone" if after == NOTHING_NEAR else f"{after:g}"
@@ -138,7 +135,7 @@ async def _alarm(core: Core, namespace: str, state: State, limit: float, before:
         limit=limit,
         threshold=before,
         raised_to=after,
-        certificate_voided=certificate is not None,
+        certificate_voided=voided is not None,
     )
 
 

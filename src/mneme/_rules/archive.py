@@ -79,7 +79,7 @@ def block_head(raw: bytes, longest: int) -> BlockHead:
     kind, packing, zero, stored, length, crc = BLOCK_HEAD.unpack(raw)
     if kind not in (HEADER, ENTRIES, VECTORS, COUNTERS, END):
         raise CheckpointError(f"it has a block of the unknown kind {kind:#04x}")
-    if packing not in (PLAIN, DEFLATE) or zero:
+    if packing not in (PLAIN, DEFLATE) or zero or (packing and kind == VECTORS):
         raise CheckpointError("it has a block that is packed in an unknown way")
     if stored > length or (packing == PLAIN and stored != length):
         raise CheckpointError("the two lengths of a block contradict each other")

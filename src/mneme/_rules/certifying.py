@@ -23,7 +23,7 @@ def decisions_of(options: Options, fingerprint: str) -> Decisions:
     return Decisions(
         embedder_fingerprint=fingerprint,
         score="cosine" if options.value_contrast is None else _contrast(options.value_contrast),
-        guards=tuple(sorted(guard.name for guard in getattr(options, "guards", ()))),
+        guards=tuple(sorted(guard.name for guard in options.guards)),
         normalize=normalize,
         confidence=confidence,
     )

@@ -76,13 +76,13 @@ class ArchiveReader:
         return archive.header_of(body)
 
     def _items(self, header: Header) -> Iterator[list[Record] | dict[str, Counters]]:
-        longest = self._limits.block(header.dim)
+        longest = self._limits.block(None)
         entries = 0
         kind, body = self._block(longest)
         while kind == archive.ENTRIES:
             records, positions = records_of(body, self._limits)
             if positions:
-                kind, body = self._block(longest)
+                kind, body = self._block(self._limits.block(header.dim))
                 if kind != archive.VECTORS:
                     raise CheckpointError("the vectors of the entries before it are missing")
                 records = with_vectors(records, positions, body, header.dim)

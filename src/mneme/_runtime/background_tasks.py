@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections import deque
 
@@ -14,7 +15,7 @@ class TaskBackground:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a cache may be used from several loops
-        self._waiting: deque[Flow] = deque()
+        self._waiting: deque[tuple[contextvars.Context, Flow]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
@@ -23,7 +24,7 @@ class TaskBackground:
         with self._lock:
             if self._ended or len(self._waiting) >= WAITING:
                 return False
-            self._waiting.append(flow)
+            self._waiting.append((contextvars.copy_context(), flow))
             if self._task is None or self._task.done() or self._task.get_loop().is_closed():
                 self._task = asyncio.get_running_loop().create_task(self._run(), name="mneme-background")
         return True
@@ -34,8 +35,8 @@ class TaskBackground:
                 if not self._waiting:
                     self._task = None
                     return
-                flow = self._waiting.popleft()
-            await flow()
+                context, flow = self._waiting.popleft()
+            await context.run(asyncio.ensure_future, flow())
 
     async def end(self) -> None:
         """Take no more, let go of what waits, and cancel the one that runs."""

@@ -60,6 +60,7 @@ class Notes:
     def replace(self, records: Iterable[Record]) -> None:
         """Hold these and no others."""
         with self._lock:
-            self._by_id, self._texts = {}, {DENIED: {}, RAISED: {}}
-            self._keep(records)
+            fresh = Notes()  # filled before it is seen: a reader would miss that a certificate was voided
+            fresh._keep(records)
+            self._by_id, self._texts = fresh._by_id, fresh._texts
             self.denied, self.raised = self._texts[DENIED], self._texts[RAISED]

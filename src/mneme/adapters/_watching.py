@@ -28,7 +28,8 @@ class Watching:
                 f"watch takes a SemanticCache, not {type(cache).__name__}: call record(await cache.stats()) instead"
             )
         with self._lock:
-            self._caches.append(ref(cache))
+            if all(one() is not cache for one in self._caches):
+                self._caches.append(ref(cache))
 
     def stats(self) -> Iterator[Stats]:
         """What they say together, of the namespaces that are told apart and then of all; nothing if none is left.
@@ -49,7 +50,7 @@ class Watching:
             except MnemeError:  # a store that was never reached yet: there is nothing to tell
                 continue
             with self._lock:
-                self._caches.remove(one)
+                self._caches = [other for other in self._caches if other is not one]
         return (_together(same) for same in zip(*answers, strict=True))
 
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 
 _STEPS = 200
+_MOST = 1_000_000
+"""Trials above which no number is of use to anybody."""
 """Halvings of an interval that ends far below the resolution of a float."""
 
 
@@ -55,8 +57,8 @@ def trials_needed(failures: int, rate: float, confidence: float) -> int:
 
 
 def trials_needed_at(observed: float, rate: float, confidence: float) -> int | None:
-    """The same if failures go on to come at the *observed* rate; `None` if it is not below *rate*."""
-    if observed >= rate:
+    """The same if failures go on to come at the *observed* rate; `None` if a million trials are not enough."""
+    if observed >= rate or binomial_tail(math.ceil(observed * _MOST), _MOST, rate) > 1 - confidence:
         return None
     return _least(lambda trials: binomial_tail(math.ceil(observed * trials), trials, rate) <= 1 - confidence, 1)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -27,22 +29,25 @@ from mneme.cli._out import Column, Out
 from mneme.cli._progress import reporting
 from mneme.ports import VectorDType
 
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
 _SHOWN = 21
 """Points of the curve that people are shown."""
 
 
-def as_grid(_: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """Thresholds with commas between them, or FROM:TO:STEP."""
+def as_grid(_: click.Context, param: click.Parameter, value: str | None, *, most: float) -> tuple[float, ...] | None:
+    """Thresholds up to *most*, with commas between them, or FROM:TO:STEP."""
     if value is None:
         return None
     try:
         if ":" not in value:
-            return checked_grid([float(part) for part in value.split(",")])
+            return checked_grid([float(part) for part in value.split(",")], most)
         first, last, step = (float(part) for part in value.split(":"))
         if not step > 0:
             raise ValueError("the step must be more than 0")  # noqa: TRY301 - one message for every mistake
-        return checked_grid([first + step * number for number in range(int((last - first) / step + 1.000001))])
-    except (TypeError, ValueError) as error:
+        steps = int((last - first) / step + 1.000001)
+        return checked_grid([first + step * number for number in range(steps)], most)
+    except (OverflowError, TypeError, ValueError) as error:
         raise click.BadParameter(f"{value!r}: {error}; write 0.7,0.8,0.9 or 0.7:0.95:0.01", param=param) from error
 
 
@@ -54,12 +59,14 @@ def as_fields(_: click.Context, param: click.Parameter, value: str) -> tuple[str
     return names
 
 
-grid_option = click.option(
-    "--grid",
-    metavar="T,T,...|FROM:TO:STEP",
-    callback=as_grid,
-    help="Thresholds to try.",
-)
+def grid_option(most: float = 1) -> Callable[[Function], Function]:
+    """The option `--grid`, of thresholds up to *most*."""
+    return click.option(
+        "--grid",
+        metavar="T,T,...|FROM:TO:STEP",
+        callback=partial(as_grid, most=most),
+        help="Thresholds to try.",
+    )
 
 
 @click.command(
@@ -81,7 +88,7 @@ Exit codes: 0 a threshold was found, 1 none reaches what was asked, 2 wrong usag
 @click.option("--target-metric", type=click.Choice(get_args(TargetMetric)), default="f1", show_default=True)
 @click.option("--min-precision", type=float, help="Only thresholds with at least this precision.")
 @click.option("--min-recall", type=float, help="Only thresholds with at least this recall.")
-@grid_option
+@grid_option()
 @click.option(
     "--vector-dtype",
     type=click.Choice(get_args(VectorDType)),

@@ -15,7 +15,7 @@ from mneme.calibration.certify import certify as run
 from mneme.calibration.files import rows, text_of, value_of
 from mneme.cli import _options as options
 from mneme.cli._calibrate import grid_option
-from mneme.cli._failure import asking, no
+from mneme.cli._failure import Failure, asking, no
 from mneme.cli._open import find_embedder, opened
 from mneme.cli._out import Column, Out
 from mneme.cli._progress import reporting
@@ -43,7 +43,7 @@ Exit codes: 0 certified, 1 not (and what is missing), 2 wrong usage, 3 the file 
 @click.option("--max-false-hit-rate", type=float, default=0.02, show_default=True, help="The promise, per hit.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="How sure it is.")
 @click.option("--namespace", help="The namespace that it is for; for every one without its own if not given.")
-@grid_option
+@grid_option(most=2)  # with value contrast; `certify` checks the true limit
 @click.option("--warmup", type=int, default=0, show_default=True, help="Queries that fill the cache uncounted.")
 @click.option("--value-contrast", is_flag=True, help="For a cache with `value_contrast=True`.")
 @click.option("--no-guards", is_flag=True, help="For a cache with `guards=()`.")
@@ -80,6 +80,12 @@ def certify(
     decisions: dict[str, Any] = {"value_contrast": True} if value_contrast else {}
     if no_guards:
         decisions["guards"] = ()
+    # What is wrong with the places is said before the replay: its promise is for the first outcome, not for a second.
+    if output is not None and not output.parent.is_dir():
+        raise Failure(f"there is no directory {str(output.parent)!r}; check the path", "FileNotFoundError")
+    if database is not None:
+        with opened(database, chosen, **decisions):
+            pass
     with asking(), reporting("replaying") as report:
         outcome = run(
             traffic,

@@ -96,6 +96,11 @@ def call_of(method: str, url: str, headers: Mapping[str, str], body: bytes, *, n
     )
 
 
+def may_be_call(method: str, url: str) -> bool:
+    """Whether the body is worth reading: other requests are not held up for it."""
+    return method == "POST" and _api_at(urlsplit(url).path.rstrip("/")) is not None
+
+
 def _api_at(path: str) -> Api | None:
     for end, api in _ENDPOINTS.items():
         if path.endswith(end):

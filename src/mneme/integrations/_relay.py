@@ -10,7 +10,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from mneme import AsyncSemanticCache, MnemeError, SemanticCache
-from mneme.integrations._exchange import NAMESPACE, STATUS, Answer, Call, body_of, call_of, kept, pieces, why_not_keep
+from mneme.integrations._exchange import (
+    NAMESPACE,
+    STATUS,
+    Answer,
+    Call,
+    body_of,
+    call_of,
+    kept,
+    may_be_call,
+    pieces,
+    why_not_keep,
+)
 from mneme.llm import NotCacheableError
 
 __all__ = ["AsyncEnds", "BlockingEnds", "Ends", "Recording", "Relay", "run"]
@@ -54,6 +65,9 @@ class Relay:
 
     async def handle(self, request: Any) -> Any:
         """The response, with a header that says where it comes from."""
+        if not may_be_call(request.method, str(request.url)):
+            request.headers.pop(NAMESPACE, None)
+            return await self._pass(request, "not a chat API")
         body = await self._ends.read(request)
         try:
             call = call_of(request.method, str(request.url), request.headers, body, namespace=self._namespace)
@@ -91,6 +105,8 @@ class Relay:
         try:
             stored = await self._ends.get_or_compute(call.query, compute, bypass=not call.look, **self._where(call))
         except Answer as answer:
+            if not asked and answer.status != 200:  # refused to somebody else, whose key or quota it may be
+                return await self._pass(request, answer.why)
             headers = [*answer.headers, (STATUS, _said("pass", answer.why))]
             return self._make_response(answer.status, headers=headers, content=answer.body, request=request)
         except (MnemeError, ValueError) as error:
@@ -122,7 +138,7 @@ class Relay:
             if why_not_keep(call, 200, body) is None:
                 try:
                     await self._ends.put(call.query, kept(call, body.decode()), **self._where(call))
-                except (MnemeError, ValueError):  # too large, for one; the caller has the answer
+                except Exception:
                     logger.warning("a streamed answer could not be stored", exc_info=True)
 
         response.stream = self._ends.recorded(response.stream, store)

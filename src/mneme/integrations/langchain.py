@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +22,20 @@ __all__ = ["AsyncLangChainCache", "LangChainCache"]
 
 _BESIDE_THE_POINT = frozenset({"id", "response_metadata", "usage_metadata"})
 """Of a message of an earlier turn: what it cost and what it was called, which differs from run to run."""
-_CUT_OFF = ("length", "max_tokens", "content_filter", "refusal", "pause_turn")
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_CUT_OFF = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "pause_turn"),
+        *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
+        *("blocklist", "malformed_function_call", "prohibited_content", "recitation", "safety", "spii"),
+    }
+)
+"""Why a model stopped that leaves something out, as providers say it, in small letters."""
 _VERSION = 1
+_NOT_ASKED = "the cache could not be asked, and the model is: %s"
+_NOT_KEPT = "an answer could not be stored: %s"
+
+logger = logging.getLogger("mneme")
 _AWAITED = "an AsyncSemanticCache is awaited: use ainvoke, abatch and aclear, or LangChainCache"
 
 
@@ -32,6 +45,8 @@ class LangChainCache(BaseCache):
     The text of the last human message is the query, or the prompt of a model that is no chat model; earlier messages
     word for word, the model, its parameters and its tools are the scope. A conversation that waits for the results of a
     tool, or ends with no human's text, is not cached; nor are answers that were cut off or filtered.
+
+    A cache that fails, or cannot take the question or the answer, is passed by with a warning in the log.
 
     Args:
         cache: Stays yours to close.
@@ -48,14 +63,21 @@ class LangChainCache(BaseCache):
         asked = _asked(prompt, llm_string)
         if asked is None:
             return None
-        hit = self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
+        try:
+            hit = self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
+        except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
+            logger.warning(_NOT_ASKED, error)
+            return None
         return None if hit is None else _generations(hit.response)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         asked = _asked(prompt, llm_string)
         kept = None if asked is None else _kept(return_val)
         if asked is not None and kept is not None:
-            self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
+            try:
+                self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
+            except Exception as error:  # noqa: BLE001 -- too large, or the embedder's: the caller has the answer
+                logger.warning(_NOT_KEPT, error)
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         self._cache.clear_namespace(self._namespace)
@@ -73,14 +95,21 @@ class AsyncLangChainCache(BaseCache):
         asked = _asked(prompt, llm_string)
         if asked is None:
             return None
-        hit = await self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
+        try:
+            hit = await self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
+        except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
+            logger.warning(_NOT_ASKED, error)
+            return None
         return None if hit is None else _generations(hit.response)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         asked = _asked(prompt, llm_string)
         kept = None if asked is None else _kept(return_val)
         if asked is not None and kept is not None:
-            await self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
+            try:
+                await self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
+            except Exception as error:  # noqa: BLE001 -- too large, or the embedder's: the caller has the answer
+                logger.warning(_NOT_KEPT, error)
 
     async def aclear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         await self._cache.clear_namespace(self._namespace)
@@ -156,7 +185,9 @@ def _kept(generations: Sequence[Generation]) -> dict[str, Any] | None:
     for generation in generations:
         message = generation.message if isinstance(generation, ChatGeneration) else None
         said = {**(generation.generation_info or {}), **(message.response_metadata if message is not None else {})}
-        if any(said.get(name) in _CUT_OFF for name in ("finish_reason", "stop_reason", "done_reason")):
+        if any(str(said.get(name)).lower() in _CUT_OFF for name in _REASONS):
+            return None
+        if said.get("status") in ("incomplete", "failed", "cancelled"):  # of the Responses API
             return None
         if not generation.text and not (message is not None and getattr(message, "tool_calls", None)):
             return None

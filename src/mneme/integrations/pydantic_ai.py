@@ -14,7 +14,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext
 
-from mneme import AsyncSemanticCache, Hit, MnemeError, SemanticCache
+from mneme import AsyncSemanticCache, Hit, SemanticCache
 from mneme.integrations._exact import logger
 from mneme.integrations._pydantic_ai import Asked, asked, kept, response_of, sent_back
 
@@ -129,6 +129,6 @@ class CachedModel(WrapperModel):
         call = partial(getattr(self._cache, verb), *arguments, namespace=self._namespace, **options)
         try:
             return await (run_sync(call) if isinstance(self._cache, SemanticCache) else call())
-        except (MnemeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
             logger.warning("the cache could not be asked, and the model is: %s", error)
             return None
