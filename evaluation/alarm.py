@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from intervals import clopper_pearson
 
 from mneme._rules import drift
+from mneme.calibration.statistics import interval
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Put: TypeAlias = Callable[[int], float]
@@ -89,7 +89,7 @@ def mistaken(rate: float, limit: float, audits: int, n: int, seed: int) -> list[
     for alarm in ALARMS:
         first = first_alarms(np.full(audits, rate), limit, alarm, np.random.default_rng(seed), n)
         raised = int(np.isfinite(first).sum())
-        low, high = clopper_pearson(raised, n)
+        low, high = interval(raised, n)
         cells.append(f"{raised / n:.1%} ({low:.1%} to {high:.1%})")
     return cells
 

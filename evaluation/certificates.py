@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 from certificate_stream import Ints, Neighbours, Rule, neighbours, replay, stream_of
-from intervals import clopper_pearson
 
 from mneme import Tried
 from mneme.calibration.selection import certified
+from mneme.calibration.statistics import interval
 from mneme.guards import DEFAULT_GUARDS
 
 COSINE = (0.97, 0.95, 0.93, 0.9, 0.88, 0.85, 0.83, 0.8, 0.78, 0.75, 0.73, 0.7)
@@ -63,7 +63,7 @@ class Sum:
 
     def cells(self) -> str:
         """Hits, errors per request, and false hits per hit with its interval."""
-        low, high = clopper_pearson(self.false, self.hits)
+        low, high = interval(self.false, self.hits)
         return (
             f"{self.hits / self.requests:.1%} | {self.false / self.requests:.2%} | "
             f"{self.false / max(1, self.hits):.2%} ({low:.2%} to {high:.2%})"
@@ -71,7 +71,7 @@ class Sum:
 
     def promise(self) -> str:
         """In how many splits the promise was broken."""
-        low, high = clopper_pearson(self.broken, self.splits)
+        low, high = interval(self.broken, self.splits)
         return f"{self.broken} of {self.splits} ({low:.0%} to {high:.0%})"
 
 

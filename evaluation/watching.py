@@ -14,6 +14,7 @@ import argparse
 import gzip
 import json
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,7 @@ def replay(data: Path, *, rate: float, threshold: float, lowered: float, seed: i
     with SemanticCache(
         ":memory:", embedder, similarity_threshold=threshold, metrics_hook=hook, index_backend="numpy", **options
     ) as cache:
+        cache._core.draw = random.Random(seed).random  # noqa: SLF001 -- chance, which is not to differ from run to run
         phase = stream.phases["before"] = Phase()
         for number, row in enumerate(order.tolist()):
             if number == count // 2:

@@ -111,6 +111,9 @@ async def test_an_import_that_is_cancelled_when_its_file_is_there_already_takes_
 
 async def test_an_import_that_is_cancelled_while_it_writes_to_a_store_leaves_nothing_there(tmp_path):
     loop, path = asyncio.get_running_loop(), tmp_path / "kept.db"
+    empty = SQLiteStore(path)
+    empty.open(None, None)
+    empty.close()
 
     async def cancel():
         task.cancel()

@@ -1,4 +1,4 @@
-"""The tables of what guards refuse: their intervals are exact, and on real traps they keep what is promised."""
+"""The tables of what guards refuse: on real traps they keep what is promised."""
 
 import gzip
 import importlib.util
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 SOURCE = Path(__file__).parents[2] / "evaluation"
 TRAPS = Path(os.environ.get("MNEME_BENCH_DATA", "")) / "traps_dev.jsonl.gz"
@@ -22,9 +21,6 @@ def load(name):
     return module
 
 
-intervals = load("intervals")
-
-
 @pytest.fixture
 def tables(monkeypatch):
     monkeypatch.syspath_prepend(str(SOURCE))
@@ -35,32 +31,6 @@ def tables(monkeypatch):
 def written(folder, name, rows):
     with gzip.open(folder / name, "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-# --- intervals -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
-        # Found in tables.
-        (0, 10, 0.0, 0.3084971),
-        (10, 10, 0.6915029, 1.0),
-        (3, 10, 0.0667395, 0.6524529),
-        (5, 100, 0.0164318, 0.1128349),
-        (0, 0, 0.0, 1.0),
-    ],
-)
-def test_intervals_are_those_of_clopper_and_pearson(successes, trials, low, high):
-    assert intervals.clopper_pearson(successes, trials) == pytest.approx((low, high), abs=2e-5)
-
-
-@given(st.integers(1, 300), st.integers(0, 300))
-def test_an_interval_holds_the_share_and_turns_round_with_it(trials, successes):
-    successes = min(successes, trials)
-    low, high = intervals.clopper_pearson(successes, trials)
-    assert low <= successes / trials <= high
-    assert intervals.clopper_pearson(trials - successes, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -266,9 +266,7 @@ class Core:
 
     def tighten(self, ask: Ask) -> None:
         """Raise the ask's threshold to what an alarm raised its namespace's to, if one did."""
-        raised = self.notes.raised.get(ask.namespace)
-        if raised is not None:
-            ask.threshold = max(ask.threshold, float(raised))
+        ask.threshold = max(ask.threshold, self.notes.raised_to(ask.namespace) or 0.0)
 
     def check_threshold(self, threshold: Any, what: str = "similarity_threshold") -> float:
         """A threshold that something can reach; raises `TypeError` or `ValueError` for another."""

@@ -34,7 +34,9 @@ async def audited(core: Core, namespace: str, *, wrong: bool, threshold: float) 
     embedder = core.store_info.fingerprint
     state = await _change(core, namespace, lambda state: state.audited(wrong=wrong, limit=limit, embedder=embedder))
     if limit is not None and drift.is_alarm(state.stakes):
-        await _alarm(core, namespace, state, limit, max(threshold, core.threshold, raised(core, namespace) or 0.0))
+        await _alarm(
+            core, namespace, state, limit, max(threshold, core.threshold, core.notes.raised_to(namespace) or 0.0)
+        )
 
 
 async def failed(core: Core, namespace: str) -> None:
@@ -139,12 +141,6 @@ async def _alarm(core: Core, namespace: str, state: State, limit: float, before:
     )
 
 
-def raised(core: Core, namespace: str) -> float | None:
-    """What an alarm raised the threshold to; `None` if none did."""
-    text = core.notes.raised.get(namespace)
-    return None if text is None else float(text)
-
-
 async def report(core: Core, namespace: str) -> Watch:
     """What is known now."""
     async with core.watching:
@@ -159,7 +155,7 @@ async def report(core: Core, namespace: str) -> Watch:
         max_false_hit_rate=core.options.max_false_hit_rate,
         alarms=state.alarms,
         alarmed_at=state.alarmed_at,
-        raised_to=raised(core, namespace),
+        raised_to=core.notes.raised_to(namespace),
         rejected=state.rejected,
         confirmed=state.confirmed,
         labels=_labels(state),

@@ -57,6 +57,11 @@ class Notes:
                 kind, name = self._by_id.pop(entry_id, ("", ""))
                 self._texts.get(kind, {}).pop(name, None)
 
+    def raised_to(self, namespace: str) -> float | None:
+        """What an alarm raised the threshold of a namespace to; `None` if none did."""
+        text = self.raised.get(namespace)
+        return None if text is None else float(text)
+
     def replace(self, records: Iterable[Record]) -> None:
         """Hold these and no others."""
         with self._lock:

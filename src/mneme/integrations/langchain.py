@@ -35,7 +35,7 @@ _VERSION = 1
 _NOT_ASKED = "the cache could not be asked, and the model is: %s"
 _NOT_KEPT = "an answer could not be stored: %s"
 
-logger = logging.getLogger("mneme")
+logger: logging.Logger = logging.getLogger("mneme")
 _AWAITED = "an AsyncSemanticCache is awaited: use ainvoke, abatch and aclear, or LangChainCache"
 
 
