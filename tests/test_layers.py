@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "mneme"
 
 # Each unit (a module or package right under `mneme`) and the other units it may import.
-CONTRACTS = ("errors", "types", "certificates", "records", "capabilities", "ports")
+CONTRACTS = ("errors", "types", "certificates", "log", "records", "capabilities", "ports")
 RULES = (*CONTRACTS, "_rules")
 MACHINERY = (*RULES, "_runtime", "_engine")
 BACKENDS = (*MACHINERY, "indexes", "stores")
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "errors": (),
     "types": (),
     "certificates": (),
+    "log": (),
     # 2
     "records": (),
     "capabilities": ("errors", "types", "records"),

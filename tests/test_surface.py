@@ -1,4 +1,4 @@
-"""What `import mneme` offers, and that both faces of the cache offer the same."""
+"""What `import mneme` offers, that both faces of the cache offer the same, and that the log has events."""
 
 import ast
 import inspect
@@ -16,6 +16,7 @@ import mneme.errors
 import mneme.types
 from mneme.errors import MnemeError
 from mneme.guards import DEFAULT_GUARDS
+from mneme.log import EVENTS
 
 SOURCE = Path(mneme.__file__).parents[1]
 
@@ -206,6 +207,80 @@ def test_annotations_are_compared_without_regard_to_colour(sync, asynchronous):
 def test_annotations_that_differ_otherwise_are_told_apart():
     assert colourless("Hit | None") != colourless("Hit")
     assert colourless("list[Hit]") != colourless("list[Entry]")
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def test_whatever_is_logged_has_an_event():
+    bare = [
+        f"{file}:{line}: pass extra=log_fields(...) of mneme.log, with one of its EVENTS (docs/logging.md)"
+        for file in sorted(SOURCE.glob("mneme/**/*.py"))
+        for line in bare_calls(file.read_text(encoding="utf-8"))
+    ]
+    assert not bare, "\n".join(bare)
+
+
+def bare_calls(source):
+    """The line of every call of a logger that is given no `extra=log_fields("event", ...)`, there or just before."""
+    for function in ast.walk(ast.parse(source)):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        made = {
+            target.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign) and is_fields(node.value)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(function):
+            if is_logging(node):
+                extra = next((word.value for word in node.keywords if word.arg == "extra"), None)
+                if not (is_fields(extra) or (isinstance(extra, ast.Name) and extra.id in made)):
+                    yield node.lineno
+
+
+def is_logging(node):
+    match node:
+        case ast.Call(func=ast.Attribute(attr=level, value=ast.Name(id=name))):
+            return level in LEVELS and name in {"logger", "_logger", "log", "_log", "logging"}
+    return False
+
+
+def is_fields(node):
+    match node:
+        case ast.Call(func=ast.Name(id="log_fields"), args=[ast.Constant(value=event)]):
+            return event in EVENTS
+    return False
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'logger.warning("it rains")',
+        'logging.warning("it rains")',
+        'logger.exception("it rains", extra={"mneme_event": "alarm"})',
+        'logger.info("it rains", extra=log_fields("rain"))',
+        'logger.info("it rains", extra=extra)',
+    ],
+)
+def test_a_bare_call_is_found(call):
+    assert len(list(bare_calls(f"def f():\n    {call}"))) == 1
+    assert not list(bare_calls(f"def f():\n    extra = log_fields('alarm')\n    {with_fields(call)}"))
+
+
+def with_fields(call):
+    return re.sub(r"(, extra=.*)?\)$", ", extra=extra)", call)
+
+
+def test_every_event_is_sent_somewhere():
+    sent = set()
+    for file in SOURCE.glob("mneme/**/*.py"):
+        sent.update(re.findall(r'log_fields\(\s*"([a-z_]+)"', file.read_text(encoding="utf-8")))
+    assert sent == set(EVENTS)
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ REFERENCE = {
     "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",
     "mneme.adapters.prometheus": "metrics for Prometheus",
     "mneme.adapters.opentelemetry": "metrics and spans for OpenTelemetry",
+    "mneme.log": "what records of the log carry for machines",
     "mneme.tools.calibrate": "thresholds from labelled pairs, certificates from labelled requests",
     "mneme.tools.migrate": "another embedder for a cache",
     "mneme.testing": "contract suites and fakes",

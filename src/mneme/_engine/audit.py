@@ -16,6 +16,7 @@ from mneme._engine.nearest import ANY, nearest
 from mneme._rules.answers import are_equal
 from mneme._rules.expiry import is_expired
 from mneme.errors import StoreBackendError
+from mneme.log import log_fields
 from mneme.ports import Record
 from mneme.types import Hit
 
@@ -47,8 +48,9 @@ async def _audit(core: Core, order: Order, served: Hit, record: Record, store: S
     started = core.clock.now()
     try:
         value = await core.runtime.call(again, order.ask.query)
-    except Exception:  # noqa: BLE001 -- a caller's function may raise anything
-        logger.info("an audit came to nothing: compute raised", exc_info=True)
+    except Exception as error:  # noqa: BLE001 -- a caller's function may raise anything
+        extra = log_fields("audit_failure", namespace=namespace, error=error, reason="compute")
+        logger.info("an audit came to nothing: compute raised", exc_info=True, extra=extra)
         await watch.failed(core, namespace)
         core.events.send("audit", namespace, outcome="failed", similarity=served.similarity)
         return
@@ -105,5 +107,6 @@ async def _safely(core: Core, namespace: str, flow: Awaitable[None]) -> None:
         await flow
     except StoreBackendError as error:
         core.store_failed(namespace, "auditing", error)
-    except Exception:  # noqa: BLE001 -- a caller's codec or validator may raise anything
-        logger.warning("an audit could not be carried out", exc_info=True)
+    except Exception as error:  # noqa: BLE001 -- a caller's codec or validator may raise anything
+        extra = log_fields("audit_failure", namespace=namespace, error=error, reason="cache")
+        logger.warning("an audit could not be carried out", exc_info=True, extra=extra)

@@ -12,6 +12,7 @@ from mneme._rules.certifying import decisions_of, status_of
 from mneme._runtime.certificates import Noted
 from mneme.certificates import Certificate, CertificateStatus, Decisions
 from mneme.errors import EmbedderMismatchError
+from mneme.log import log_fields
 
 KIND = "certificate"
 """Of the notes that certificates are."""
@@ -52,7 +53,10 @@ async def certify(core: Core, ask: Ask) -> None:
             "certificate", ask.namespace, usable=found.usable, reason=found.reason, threshold=found.threshold
         )
         if not found.usable:
-            logger.warning("namespace %r is served from its exact layer alone: %s", ask.namespace, found.detail)
+            extra = log_fields("certificate_unusable", namespace=ask.namespace, reason=found.reason)
+            logger.warning(
+                "namespace %r is served from its exact layer alone: %s", *(ask.namespace, found.detail), extra=extra
+            )
 
 
 async def count(core: Core) -> None:

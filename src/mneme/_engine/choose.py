@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mneme._engine import sync
 from mneme._engine.core import Core
 from mneme.errors import CorruptCacheError, IndexBackendUnavailableError, QuantizationError
+from mneme.log import log_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,8 @@ async def index(core: Core) -> None:
     except CorruptCacheError:
         return  # a saved index that is damaged: the first search finds that out as well, and reads the vectors anew
     if seconds <= choice.slow:
-        logger.info("an exact search takes %.1f ms: the index stays exact", seconds * 1e3)
+        extra = log_fields("index_kept", seconds=seconds)
+        logger.info("an exact search takes %.1f ms: the index stays exact", seconds * 1e3, extra=extra)
         return
     await _take_graph(core, choice, size, seconds)
 
@@ -78,7 +80,11 @@ async def _take_graph(core: Core, choice: Choice, size: int, seconds: float) -> 
         graph = cast("_Graph", choice.make_graph())
         await graph.open(cast("Any", core.embedder).dim, dtype)
     except (IndexBackendUnavailableError, QuantizationError) as error:
-        logger.warning("an exact search takes %.1f ms, and there is no graph to be had: %s", seconds * 1e3, error)
+        logger.warning(
+            "an exact search takes %.1f ms, and there is no graph to be had: %s",
+            *(seconds * 1e3, error),
+            extra=log_fields("graph_not_built", error=error, seconds=seconds),
+        )
         return
     try:
         sample = await core.store.vectors(limit=_SAMPLE)
@@ -88,18 +94,24 @@ async def _take_graph(core: Core, choice: Choice, size: int, seconds: float) -> 
                 "an exact search takes %.1f ms, but a graph of %d rows would take %.0f s to build: the index stays "
                 "exact; pass index_backend='hnsw' to have one",
                 *(seconds * 1e3, size, needed),
+                extra=log_fields("graph_not_built", reason="takes_too_long", seconds=seconds),
             )
             await graph.close()
             return
         await sync.fill_index(core, graph, dtype)
     except (MemoryError, RuntimeError) as error:  # what the libraries raise when they get no memory
         await graph.close()
-        logger.warning("a graph could not be built (%r): the index stays exact", error)
+        extra = log_fields("graph_not_built", error=error, seconds=seconds)
+        logger.warning("a graph could not be built (%r): the index stays exact", error, extra=extra)
         return
     except BaseException:
         await graph.close()
         raise
-    logger.warning("an exact search takes %.1f ms: from now on the index is approximate (hnsw)", seconds * 1e3)
+    logger.warning(
+        "an exact search takes %.1f ms: from now on the index is approximate (hnsw)",
+        seconds * 1e3,
+        extra=log_fields("index_changed", seconds=seconds),
+    )
     use_graph(core, choice, graph)
 
 

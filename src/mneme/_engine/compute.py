@@ -19,6 +19,7 @@ from mneme._rules.matching import confidence_of
 from mneme._rules.similarity import RESOLUTION
 from mneme._runtime.flights import Flight, Offer, Outcome
 from mneme.errors import StoreBackendError
+from mneme.log import log_fields
 from mneme.ports import Record, Vector
 from mneme.types import Hit
 
@@ -168,10 +169,12 @@ async def _lead(core: Core, order: Order, flight: Flight) -> tuple[Got, Outcome]
     except Exception as error:
         if not order.stale_on_error or flight.stale is None or not _accepts_stale(core, order, flight.stale):
             raise
-        logger.warning("compute failed; an expired response is served instead", exc_info=True)
+        extra = log_fields("compute_failure", namespace=order.ask.namespace, error=error)
+        logger.warning("compute failed; an expired response is served instead", exc_info=True, extra=extra)
         return _serve_stale(core, order, flight.stale), Outcome(error=error)
     if found.reason in _NOT_TO_BE_STORED:
-        logger.warning("the response is not stored: %s", _NOT_TO_BE_STORED[found.reason])
+        extra = log_fields("not_stored", namespace=order.ask.namespace, reason=found.reason)
+        logger.warning("the response is not stored: %s", _NOT_TO_BE_STORED[found.reason], extra=extra)
         record = None
     else:
         record = await _store(core, order, value, took)
@@ -308,7 +311,8 @@ async def _store(core: Core, order: Order, value: Any, took: float) -> Record | 
     except StoreBackendError as error:
         core.store_failed(namespace, "storing a computed response", error)
     except Exception as error:  # noqa: BLE001 -- a caller's validator, codec or embedder may raise anything
-        logger.warning("a computed response could not be stored", exc_info=True)
+        extra = log_fields("put_rejected", namespace=namespace, error=error)
+        logger.warning("a computed response could not be stored", exc_info=True, extra=extra)
         core.events.send("put_rejected", namespace, query=order.ask.query, error=repr(error))
     return None
 
@@ -319,8 +323,9 @@ def _cost(order: Order, value: Any) -> float:
         return order.cost
     try:
         return check_cost(order.cost(value), "what the cost function returns")
-    except Exception:  # noqa: BLE001 -- a caller's function may raise anything
-        logger.warning("the cost function failed; the value is stored without a cost", exc_info=True)
+    except Exception as error:  # noqa: BLE001 -- a caller's function may raise anything
+        extra = log_fields("cost_failure", namespace=order.ask.namespace, error=error)
+        logger.warning("the cost function failed; the value is stored without a cost", exc_info=True, extra=extra)
         return 0.0
 
 

@@ -26,6 +26,7 @@ from mneme._runtime.ranking import RankedUsageLog, ranking_of
 from mneme._runtime.seldom import Seldom
 from mneme._runtime.usage import UsageLog
 from mneme.errors import CacheClosedError, StoreBackendError
+from mneme.log import log_fields
 from mneme.ports import (
     AsyncEmbedder,
     AsyncIndex,
@@ -211,11 +212,8 @@ class Core:
         self.own.clear()
         self.dirty = False
         lost, self._lost = self._lost, False
-        if others and not lost and self.following.is_news():
-            logger.warning(
-                "another process or cache writes to the same store; if that is meant to be, pass "
-                "multi_process_mode='stale-tolerant'"
-            )
+        if others and not lost:
+            self.following.tell()
 
     def mark_dirty(self) -> None:
         """Memory can no longer be trusted to mirror the store."""
@@ -391,7 +389,8 @@ class Core:
         untold = self._seldom.untold(doing, self.clock.now())
         if untold is not None:
             more = f" ({untold} more such failures since the last warning)" if untold else ""
-            logger.warning("the store failed while %s: %s%s", doing, error, more)
+            extra = log_fields("store_failure", namespace=namespace, error=error, operation=doing, failures=untold + 1)
+            logger.warning("the store failed while %s: %s%s", doing, error, more, extra=extra)
         self.events.send("store_failure", namespace, doing=doing, error=repr(error))
 
     def keep_hot(self, ask: Ask, record: Record, response: Any, offered_at: int) -> None:

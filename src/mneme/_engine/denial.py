@@ -17,6 +17,7 @@ from mneme._rules.answers import are_equal
 from mneme._rules.arguments import check_namespace, check_text
 from mneme._rules.matching import Verdict
 from mneme._runtime.notes import DENIED
+from mneme.log import log_fields
 from mneme.ports import Record, Selection
 from mneme.types import Hit
 
@@ -66,7 +67,8 @@ async def deny(core: Core, namespace: str, name: str) -> bool:
         return False
     oldest = list(denied)[: max(0, len(denied) + 1 - MAX_PAIRS)]
     if oldest:
-        logger.warning("more than %d pairs of queries were rejected; the oldest is let go", MAX_PAIRS)
+        extra = log_fields("rejections_full", namespace=namespace)
+        logger.warning("more than %d pairs of queries were rejected; the oldest is let go", MAX_PAIRS, extra=extra)
     await notes.write(core, DENIED, name, json.dumps({"namespace": namespace}))
     await notes.remove(core, DENIED, oldest)
     return True

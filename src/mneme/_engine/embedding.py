@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mneme._engine.core import Core, logger
 from mneme._rules.vectors import unit_matrix, unit_vector
 from mneme.errors import CacheClosedError, InputTooLongError
+from mneme.log import log_fields
 from mneme.ports import AsyncEmbedder, Vector
 
 
@@ -52,7 +53,8 @@ async def embed_or_miss(core: Core, namespace: str, texts: Sequence[str]) -> tup
     except CacheClosedError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever a caller's embedder raises, a read goes on without it
-        logger.warning("the embedder failed; the query is a miss", exc_info=True)
+        extra = log_fields("embedder_failure", namespace=namespace, error=error)
+        logger.warning("the embedder failed; the query is a miss", exc_info=True, extra=extra)
         core.events.send("embedder_failure", namespace, error=repr(error))
         return [None] * len(texts), "embedder_failure"
     return vectors, "no_embedder" if core.embedder is None else "too_long"

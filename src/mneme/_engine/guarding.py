@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mneme._engine.core import Core, logger
 from mneme._rules.guards_kinds import TextGuard
 from mneme._rules.guards_reading import Reading
+from mneme.log import log_fields
 
 
 class Refusal(NamedTuple):
@@ -38,7 +39,8 @@ async def refusal(
                 ask = partial(guard.check, asked, stored, similarity=similarity, response=response)
                 reason = _checked(await core.runtime.consult(ask, slow=bool(getattr(guard, "slow", False))))
         except Exception as error:  # noqa: BLE001 -- a caller's guard may raise anything, and then it has not said yes
-            logger.warning("the guard %r failed, which counts as a refusal", guard.name, exc_info=True)
+            extra = log_fields("guard_failure", guard=guard.name, error=error)
+            logger.warning("the guard %r failed, which counts as a refusal", guard.name, exc_info=True, extra=extra)
             reason = f"it failed: {error!r}"
         if reason is not None:
             return Refusal(guard.name, reason)

@@ -17,6 +17,7 @@ from mneme._engine.reembedding import Embedding, Pace
 from mneme._rules.migrating import refuse_sealed
 from mneme._rules.reserved import is_reserved
 from mneme.errors import ReembeddingError
+from mneme.log import log_fields
 from mneme.ports import AsyncIndex, AsyncStore, Unstaged, Vector, VectorBlock
 from mneme.types import ReembedReport
 
@@ -169,7 +170,8 @@ async def _switch(
         await saved.share_if_due(core)
     finally:
         core.era += 1
-    logger.info("the cache has changed over to the embedder %r", fingerprint)
+    extra = log_fields("embedder_changed", fingerprint=fingerprint)
+    logger.info("the cache has changed over to the embedder %r", fingerprint, extra=extra)
     return True
 
 

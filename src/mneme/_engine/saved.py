@@ -20,6 +20,7 @@ from mneme.errors import (
     QuantizationError,
     StoreBackendError,
 )
+from mneme.log import log_fields
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -67,11 +68,16 @@ async def load(core: Core, seq: int) -> bool:
         if stamp["mark"] != mark or reaches > seq:
             raise CorruptCacheError("it is of another store, or of another state of it")  # noqa: TRY301 -- told of below
     except FileNotFoundError:
-        logger.info("there is no saved index %r; all vectors are read from the store", path)
+        extra = log_fields("saved_index_absent", path=path)
+        logger.info("there is no saved index %r; all vectors are read from the store", path, extra=extra)
         return False
     except (OSError, CorruptCacheError, ValueError, KeyError, TypeError) as error:
         # As text: whoever keeps the record would keep the error, its frames, and with them the file.
-        logger.warning("the saved index %r cannot be used (%s); all vectors are read from the store", path, str(error))
+        logger.warning(
+            "the saved index %r cannot be used (%s); all vectors are read from the store",
+            *(path, str(error)),
+            extra=log_fields("saved_index_unusable", path=path, error=error),
+        )
         return False
     if graph is not None and core.choice is not None:
         choose.use_graph(core, core.choice, graph)
@@ -133,7 +139,11 @@ async def share_if_due(core: Core) -> None:
         finally:
             lock.release()
     except (OSError, CorruptCacheError, StoreBackendError) as error:
-        logger.warning("the shared index %r cannot be used (%s); memory goes on with its own", ports[2], str(error))
+        logger.warning(
+            "the shared index %r cannot be used (%s); memory goes on with its own",
+            *(ports[2], str(error)),
+            extra=log_fields("shared_index_unusable", path=ports[2], error=error),
+        )
 
 
 async def _take_over(core: Core, ports: tuple[_MarkedStore, _SavedIndex, str], known: int) -> bool:
@@ -183,6 +193,10 @@ async def save(core: Core, *, always: bool = False) -> None:
         )
         await store.mark(mark)
     except (OSError, CorruptCacheError, EmbedderMismatchError, StoreBackendError) as error:
-        logger.warning("the index could not be saved in %r (%s); opening will take longer", path, str(error))
+        logger.warning(
+            "the index could not be saved in %r (%s); opening will take longer",
+            *(path, str(error)),
+            extra=log_fields("saved_index_not_written", path=path, error=error),
+        )
     else:
         core.saved_seq = core.applied_seq

@@ -12,6 +12,7 @@ from mneme._engine import ranks
 from mneme._engine.core import Core
 from mneme._rules.reserved import NOTES, is_reserved
 from mneme.errors import CorruptCacheError
+from mneme.log import log_fields
 from mneme.ports import AsyncIndex, Change, Matrix, NamespaceSummary, Record, Selection, VectorDType
 
 logger = logging.getLogger("mneme")
@@ -120,7 +121,8 @@ async def replace_damaged(core: Core, index: AsyncIndex, error: CorruptCacheErro
 
 def _tell_of_damage(error: CorruptCacheError) -> None:
     # As text: whoever keeps the record would keep the error, its frames, and with them the file.
-    logger.warning("%s; all vectors are read from the store", str(error))
+    extra = log_fields("index_damaged", error=error)
+    logger.warning("%s; all vectors are read from the store", str(error), extra=extra)
 
 
 async def catch_up_if_dirty(core: Core) -> None:

@@ -18,6 +18,7 @@ from mneme._rules.reserved import note_key
 from mneme._rules.watching import BINS, State, class_of, dumped, loaded
 from mneme._runtime.notes import RAISED
 from mneme.errors import EmbedderMismatchError, StoreBackendError
+from mneme.log import log_fields
 from mneme.types import Labels, Watch
 
 logger = logging.getLogger("mneme")
@@ -127,6 +128,7 @@ async def _alarm(core: Core, namespace: str, state: State, limit: float, before:
         limit,
         before,
         what if after != before else "left as it is",
+        extra=log_fields("alarm", namespace=namespace, failures=state.wrong, audits=state.audits),
     )
     core.events.send(
         "alarm",

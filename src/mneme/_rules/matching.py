@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from mneme._rules.expiry import is_expired
 from mneme._rules.options import Options
 from mneme._rules.similarity import RESOLUTION
+from mneme.log import log_fields
 from mneme.ports import Record
 
 Reason: TypeAlias = Literal[
@@ -60,9 +61,10 @@ def judge(
         return Verdict("below_threshold", similarity, age, stale)
     try:
         valid = options.validator(response)
-    except Exception:
+    except Exception as error:
         # On a write the same exception reaches the caller; a reader has somebody else's entry before it, and keeps it.
-        logger.warning("the validator raised on a stored response, which is passed over", exc_info=True)
+        extra = log_fields("validator_failure", error=error)
+        logger.warning("the validator raised on a stored response, which is passed over", exc_info=True, extra=extra)
         return Verdict("rejected", similarity, age)
     if not valid:
         return Verdict("rejected", similarity, age, remove=True)
@@ -78,6 +80,7 @@ def confidence_of(similarity: float, age_seconds: float, options: Options) -> fl
         return similarity
     try:
         return float(options.confidence_fn(similarity, age_seconds))
-    except Exception:
-        logger.warning("confidence_fn raised; the confidence is taken as 0", exc_info=True)
+    except Exception as error:
+        extra = log_fields("confidence_failure", error=error)
+        logger.warning("confidence_fn raised; the confidence is taken as 0", exc_info=True, extra=extra)
         return 0.0

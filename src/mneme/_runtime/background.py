@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from mneme._runtime.drive import complete
+from mneme.log import log_fields
 
 Flow: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -49,8 +50,9 @@ class ThreadBackground:
                 context, flow = self._waiting.popleft()
             try:
                 context.run(_to_its_end, flow)
-            except BaseException:
-                logger.warning("a flow in the background ended with an error", exc_info=True)
+            except BaseException as error:
+                extra = log_fields("background_failure", error=error)
+                logger.warning("a flow in the background ended with an error", exc_info=True, extra=extra)
 
     async def end(self) -> None:
         """Take no more, let go of what waits, and wait for the one that runs."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from mneme.errors import CacheClosedError, MnemeError, StoreBackendError
+from mneme.log import log_fields
 from mneme.ports import AsyncStore, Clock
 
 logger = logging.getLogger("mneme")
@@ -89,7 +90,10 @@ class Breaker:
             since, self._since = self._since, None
             self._failures, self._delay, self._last = 0, FIRST_DELAY, None
         if since is not None:
-            logger.warning("the store answers again, after %.1f s", self._clock.now() - since)
+            took = self._clock.now() - since
+            logger.warning(
+                "the store answers again, after %.1f s", took, extra=log_fields("store_recovered", seconds=took)
+            )
 
     def failed(self, error: StoreBackendError, *, trying: bool) -> None:
         """A call failed."""
@@ -105,7 +109,11 @@ class Breaker:
             if opens or trying:
                 self._retry_at = now + self._delay
         if opens:
-            logger.warning("the store failed %d times in a row and is asked less often now: %s", FAILURES, error)
+            logger.warning(
+                "the store failed %d times in a row and is asked less often now: %s",
+                *(FAILURES, error),
+                extra=log_fields("store_asked_less", error=error, failures=FAILURES),
+            )
 
     def tried(self) -> None:
         """A try is over, however it ended: the next one may be made."""

@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple
 
 from mneme.certificates import Certificate
+from mneme.log import log_fields
 
 logger = logging.getLogger("mneme")
 
@@ -59,5 +60,6 @@ def _read(text: str) -> Noted:
         given, voided = value["certificate"], value["voided"]
         return Noted(None if given is None else Certificate.from_json(given), None if voided is None else str(voided))
     except (KeyError, TypeError, ValueError) as error:
-        logger.warning("a stored certificate cannot be read, and is not used: %s", error)
+        extra = log_fields("certificate_unreadable", error=error)
+        logger.warning("a stored certificate cannot be read, and is not used: %s", error, extra=extra)
         return Noted(None, f"it cannot be read: {error}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from mneme.log import log_fields
 from mneme.ports import MetricsHook, Record
 from mneme.types import Hit
 
@@ -51,8 +52,9 @@ class Events:
             fields["seconds"] = self.timer() - began
         try:
             self._hook(event, {"namespace": namespace, **fields})
-        except Exception:
-            logger.exception("metrics_hook raised on event %r", event)
+        except Exception as error:
+            extra = log_fields("hook_failure", namespace=namespace, error=error, operation=event)
+            logger.exception("metrics_hook raised on event %r", event, extra=extra)
 
     def hit(self, hit: Hit, record: Record) -> None:
         """Send `hit_exact` or `hit_semantic`."""

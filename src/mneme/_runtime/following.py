@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from mneme._runtime.host_lock import HostLock
+from mneme.log import log_fields
+
+logger = logging.getLogger("mneme")
 
 
 class Following:
@@ -33,8 +37,12 @@ class Following:
     def give_turn(self) -> None:
         self._turn.release()
 
-    def is_news(self) -> bool:
-        """Whether it is to be told of that others write: once, to those who do not expect it."""
-        news = self.mode == "single" and not self._told
+    def tell(self) -> None:
+        """Warn that others write: once, those who do not expect it."""
+        if self.mode == "single" and not self._told:
+            logger.warning(
+                "another process or cache writes to the same store; if that is meant to be, pass "
+                "multi_process_mode='stale-tolerant'",
+                extra=log_fields("other_writer"),
+            )
         self._told = True
-        return news

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from mneme.log import log_fields
 from mneme.ports import MetricsHook
 
 logger = logging.getLogger("mneme")
@@ -36,5 +37,6 @@ class _Composed:
         for hook in self._hooks:
             try:
                 hook(event, dict(fields))  # a copy for each: none sees what another made of it
-            except Exception:  # noqa: PERF203 -- each by itself is the point
-                logger.exception("a metrics hook raised on event %r", event)
+            except Exception as error:  # noqa: PERF203 -- each by itself is the point
+                extra = log_fields("hook_failure", error=error, operation=event)
+                logger.exception("a metrics hook raised on event %r", event, extra=extra)

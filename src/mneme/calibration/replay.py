@@ -12,6 +12,7 @@ import numpy as np
 
 from mneme import AsyncEmbedder, Embedder, InputTooLongError, SemanticCache, Tried
 from mneme.calibration.vectors import Progress, embed_all, unit
+from mneme.log import log_fields
 from mneme.ports import Matrix, Vector
 
 Labelled: TypeAlias = "tuple[str, Any] | Mapping[str, Any]"
@@ -101,8 +102,9 @@ def replay(
 def _are_equal(equal: Callable[[Any, Any], bool], one: Any, other: Any) -> bool:
     try:
         return bool(equal(one, other))
-    except Exception:
-        logger.warning("value_eq raised; the two responses count as different answers", exc_info=True)
+    except Exception as error:
+        extra = log_fields("value_eq_failure", error=error)
+        logger.warning("value_eq raised; the two responses count as different answers", exc_info=True, extra=extra)
         return False
 
 

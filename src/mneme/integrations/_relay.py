@@ -23,6 +23,7 @@ from mneme.integrations._exchange import (
     why_not_keep,
 )
 from mneme.llm import NotCacheableError
+from mneme.log import log_fields
 
 __all__ = ["AsyncEnds", "BlockingEnds", "Ends", "Recording", "Relay", "run"]
 
@@ -32,6 +33,8 @@ _TRUE_ON_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-en
 """Headers that are not true of a body that was decoded."""
 _LONGEST = 4 * 2**20
 """Bytes of a stream that are recorded: what a cache takes by default."""
+
+_NAME = "httpx"
 
 logger = logging.getLogger("mneme")
 
@@ -80,7 +83,8 @@ class Relay:
         try:
             return await (self._streamed if call.stream else self._whole)(request, call)
         except _CacheFailedError as failed:
-            logger.warning("the cache could not be asked, and the request is sent on: %s", failed)
+            extra = log_fields("cache_bypassed", namespace=call.namespace, error=failed.__cause__, integration=_NAME)
+            logger.warning("the cache could not be asked, and the request is sent on: %s", failed, extra=extra)
             return await self._pass(request, "the cache failed")
 
     async def _pass(self, request: Any, why: str) -> Any:
@@ -138,8 +142,9 @@ class Relay:
             if why_not_keep(call, 200, body) is None:
                 try:
                     await self._ends.put(call.query, kept(call, body.decode()), **self._where(call))
-                except Exception:
-                    logger.warning("a streamed answer could not be stored", exc_info=True)
+                except Exception as error:
+                    extra = log_fields("not_stored", namespace=call.namespace, error=error, integration=_NAME)
+                    logger.warning("a streamed answer could not be stored", exc_info=True, extra=extra)
 
         response.stream = self._ends.recorded(response.stream, store)
         return response

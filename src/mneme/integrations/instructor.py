@@ -12,6 +12,7 @@ from instructor.cache import BaseCache
 
 from mneme import MnemeError, SemanticCache
 from mneme.integrations._exact import digest, exact_cache, exactly, logger
+from mneme.log import log_fields
 
 __all__ = ["InstructorCache"]
 
@@ -45,7 +46,8 @@ class InstructorCache(BaseCache):
         try:
             hit = exactly(self._cache.get(query, scope=_SCOPE, namespace=self._namespace), query)
         except (MnemeError, ValueError) as error:
-            logger.warning("the cache could not be asked, and the model is: %s", error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="instructor")
+            logger.warning("the cache could not be asked, and the model is: %s", error, extra=extra)
             return None
         return hit.response.get(_SCOPE) if hit is not None and isinstance(hit.response, dict) else None
 
@@ -56,4 +58,5 @@ class InstructorCache(BaseCache):
         try:
             self._cache.put(digest(key), {_SCOPE: value}, scope=_SCOPE, namespace=self._namespace, ttl=lifetime)
         except (MnemeError, ValueError) as error:
-            logger.warning("what the model answered is not kept: %s", error)
+            extra = log_fields("not_stored", namespace=self._namespace, error=error, integration="instructor")
+            logger.warning("what the model answered is not kept: %s", error, extra=extra)

@@ -17,6 +17,7 @@ from langchain_core.messages import message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
 from mneme import AsyncSemanticCache, SemanticCache
+from mneme.log import log_fields
 
 __all__ = ["AsyncLangChainCache", "LangChainCache"]
 
@@ -66,7 +67,8 @@ class LangChainCache(BaseCache):
         try:
             hit = self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
         except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
-            logger.warning(_NOT_ASKED, error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langchain")
+            logger.warning(_NOT_ASKED, error, extra=extra)
             return None
         return None if hit is None else _generations(hit.response)
 
@@ -77,7 +79,8 @@ class LangChainCache(BaseCache):
             try:
                 self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 -- too large, or the embedder's: the caller has the answer
-                logger.warning(_NOT_KEPT, error)
+                extra = log_fields("not_stored", namespace=self._namespace, error=error, integration="langchain")
+                logger.warning(_NOT_KEPT, error, extra=extra)
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         self._cache.clear_namespace(self._namespace)
@@ -98,7 +101,8 @@ class AsyncLangChainCache(BaseCache):
         try:
             hit = await self._cache.get(asked.query, scope=asked.scope, namespace=self._namespace)
         except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
-            logger.warning(_NOT_ASKED, error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langchain")
+            logger.warning(_NOT_ASKED, error, extra=extra)
             return None
         return None if hit is None else _generations(hit.response)
 
@@ -109,7 +113,8 @@ class AsyncLangChainCache(BaseCache):
             try:
                 await self._cache.put(asked.query, kept, scope=asked.scope, namespace=self._namespace, ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 -- too large, or the embedder's: the caller has the answer
-                logger.warning(_NOT_KEPT, error)
+                extra = log_fields("not_stored", namespace=self._namespace, error=error, integration="langchain")
+                logger.warning(_NOT_KEPT, error, extra=extra)
 
     async def aclear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         await self._cache.clear_namespace(self._namespace)

@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from mneme import AsyncSemanticCache, Hit, MnemeError, SemanticCache
 from mneme.integrations._exact import digest, exact_cache, exactly, logger
+from mneme.log import log_fields
 
 __all__ = ["AsyncLangGraphCache", "LangGraphCache"]
 
@@ -63,7 +64,8 @@ class LangGraphCache(BaseCache[ValueT]):
         try:
             hits = self._cache.get_many(list(asked), scope=_SCOPE, namespace=self._namespace)
         except (MnemeError, ValueError) as error:
-            logger.warning(_NOT_ASKED, error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langgraph")
+            logger.warning(_NOT_ASKED, error, extra=extra)
             return {}
         return dict(_found(self.serde, asked, hits))
 
@@ -72,7 +74,8 @@ class LangGraphCache(BaseCache[ValueT]):
         try:
             self._cache.put_many(items, scope=_SCOPE, namespace=self._namespace)
         except (MnemeError, ValueError) as error:
-            logger.warning(_NOT_KEPT, error)
+            extra = log_fields("not_stored", namespace=self._namespace, error=error, integration="langgraph")
+            logger.warning(_NOT_KEPT, error, extra=extra)
 
     def clear(self, namespaces: Sequence[Namespace] | None = None) -> None:
         if namespaces is None:
@@ -112,7 +115,8 @@ class AsyncLangGraphCache(BaseCache[ValueT]):
         try:
             hits = await self._cache.get_many(list(asked), scope=_SCOPE, namespace=self._namespace)
         except (MnemeError, ValueError) as error:
-            logger.warning(_NOT_ASKED, error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langgraph")
+            logger.warning(_NOT_ASKED, error, extra=extra)
             return {}
         return dict(_found(self.serde, asked, hits))
 
@@ -121,7 +125,8 @@ class AsyncLangGraphCache(BaseCache[ValueT]):
         try:
             await self._cache.put_many(items, scope=_SCOPE, namespace=self._namespace)
         except (MnemeError, ValueError) as error:
-            logger.warning(_NOT_KEPT, error)
+            extra = log_fields("not_stored", namespace=self._namespace, error=error, integration="langgraph")
+            logger.warning(_NOT_KEPT, error, extra=extra)
 
     async def aclear(self, namespaces: Sequence[Namespace] | None = None) -> None:
         if namespaces is None:
@@ -182,5 +187,6 @@ def _found(
             continue
         try:
             yield key, serde.loads_typed((kind, found.response))
-        except Exception:  # noqa: BLE001 -- serializers raise what they like, at another key or a class that has gone
-            logger.warning("an entry of LangGraph's cannot be read, and its node runs", exc_info=True)
+        except Exception as error:  # noqa: BLE001 -- serializers raise what they like, at another key or a class that has gone
+            extra = log_fields("entry_unreadable", error=error, integration="langgraph")
+            logger.warning("an entry of LangGraph's cannot be read, and its node runs", exc_info=True, extra=extra)

@@ -17,6 +17,7 @@ from pydantic_ai.tools import RunContext
 from mneme import AsyncSemanticCache, Hit, SemanticCache
 from mneme.integrations._exact import logger
 from mneme.integrations._pydantic_ai import Asked, asked, kept, response_of, sent_back
+from mneme.log import log_fields
 
 __all__ = ["CachedModel"]
 
@@ -130,5 +131,6 @@ class CachedModel(WrapperModel):
         try:
             return await (run_sync(call) if isinstance(self._cache, SemanticCache) else call())
         except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
-            logger.warning("the cache could not be asked, and the model is: %s", error)
+            extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="pydantic_ai")
+            logger.warning("the cache could not be asked, and the model is: %s", error, extra=extra)
             return None

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from mneme.errors import CorruptCacheError, DecryptionError, EmbedderDimensionError
+from mneme.log import log_fields
 from mneme.ports import (
     AsyncStore,
     Change,
@@ -264,5 +265,6 @@ class EncryptedVerbs:
                     "entry %d was changed in the store, or not written by it, and counts as absent (%d times so far); "
                     "`check` counts such entries",
                     *(stored.id, self._refused),
+                    extra=log_fields("entry_refused", entry_id=stored.id, failures=self._refused),
                 )
         return record
