@@ -1,0 +1,1 @@
+"""A web application that shows in a minute what mneme does. `python -m showcase` runs it."""

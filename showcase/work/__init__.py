@@ -1,0 +1,1 @@
+"""What the pages do, without a line of HTML: each module is one use of a cache, and knows nothing of the web."""
