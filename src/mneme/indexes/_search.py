@@ -127,17 +127,27 @@ class _Search:
     def consider(self, where: int | Positions, estimates: Vector, errors: Vector | None) -> None:
         """Consider rows at these positions, or from this one on, with these estimates and errors."""
         reaches = self._reaches(errors)
-        (near,) = (estimates + reaches >= np.float32(self._bar.value - self._rounding)).nonzero()
-        if not len(near):
+        is_near = estimates + reaches >= np.float32(self._bar.value - self._rounding)
+        count = np.count_nonzero(is_near)
+        if not count:
             return
-        if len(near) > max(self._k, _MANY):
-            at = near + where if isinstance(where, int) else where[near]
-            near = near[first_of_twins(self._view.ids(at), self._view.marks(at), self._k)]
+        if count > max(self._k, _MANY):
+            near = self._first_of_twins(where, is_near, all_near=count == len(is_near))
+        else:
+            (near,) = is_near.nonzero()
         # The truth lies in [-1, 1], so moving an estimate there only brings it nearer.
         estimates = np.clip(estimates[near], np.float32(-1), np.float32(1))
         reaches = np.broadcast_to(reaches, near.shape) if errors is None else reaches[near]
         self._bar.raise_to(estimates - reaches)
         self._found.append(_Candidates(near + where if isinstance(where, int) else where[near], estimates, reaches))
+
+    def _first_of_twins(self, where: int | Positions, is_near: npt.NDArray[np.bool_], *, all_near: bool) -> Positions:
+        if all_near and isinstance(where, int):  # to gather what lies in a row would take longer than all the rest
+            at = slice(where, where + len(is_near))
+            return first_of_twins(self._view.ids(at), self._view.marks(at), self._k)
+        (near,) = is_near.nonzero()
+        among = near + where if isinstance(where, int) else where[near]
+        return near[first_of_twins(self._view.ids(among), self._view.marks(among), self._k)]
 
     def _reaches(self, errors: Vector | None) -> Vector:
         """How far each estimate may be from the score; one for all where rows are exact."""

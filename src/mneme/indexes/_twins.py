@@ -61,17 +61,24 @@ def first_of_twins(ids: npt.NDArray[np.int64], marks: Marks, k: int) -> npt.NDAr
 
     Where there are many kinds of equals, some that are later are left in.
     """
+    same = marks == marks[:1]
+    if same.all():
+        return _lowest(ids, k)
     left = np.arange(len(ids))
     kept = []
     for _ in range(_ROUNDS):
+        twins = ids[same]
+        kept.append(left[same][_lowest(twins, k)])
+        left, ids, marks = left[~same], ids[~same], marks[~same]
         if len(left) <= k:
             break
-        same = marks == marks[0]
-        if same.all():
-            kept.append(left[np.argpartition(ids, k - 1)[:k]])
-            left = left[:0]
-            break
-        twins = ids[same]
-        kept.append(left[same][np.argpartition(twins, k - 1)[:k]] if len(twins) > k else left[same])
-        left, ids, marks = left[~same], ids[~same], marks[~same]
+        same = marks == marks[:1]
     return np.sort(np.concatenate([*kept, left]))
+
+
+def _lowest(ids: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.intp]:
+    """Where the *k* lowest are, in rising order."""
+    if len(ids) <= k:
+        return np.arange(len(ids))
+    # Not `argpartition`, which takes twice as long.
+    return np.array([ids.argmin()]) if k == 1 else np.flatnonzero(ids <= np.partition(ids, k - 1)[k - 1])

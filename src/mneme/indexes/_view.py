@@ -187,12 +187,12 @@ class View:
                 found[part] = errors[at]
         return found
 
-    def ids(self, positions: Positions) -> npt.NDArray[np.int64]:
-        """The ids of the rows at these rising positions."""
+    def ids(self, positions: Positions | slice) -> npt.NDArray[np.int64]:
+        """The ids of the rows at these rising positions, or in this stretch of one piece."""
         return self._picked(positions, lambda piece: piece.ids, np.int64)
 
-    def marks(self, positions: Positions) -> Marks:
-        """The marks of the rows at these rising positions."""
+    def marks(self, positions: Positions | slice) -> Marks:
+        """The marks of the rows at these rising positions, or in this stretch of one piece."""
         return self._picked(positions, lambda piece: piece.columns[-1], np.uint32)
 
     def rows(self, positions: Positions) -> Matrix:
@@ -201,9 +201,14 @@ class View:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _picked(
-        self, positions: Positions, column: Callable[[Piece], npt.NDArray[Any]], dtype: npt.DTypeLike
+        self, positions: Positions | slice, column: Callable[[Piece], npt.NDArray[Any]], dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
-        """What a column says of the rows at these rising positions; a view of it where they are all of a stretch."""
+        """What a column says of these rows; a view of it where they are all of a stretch."""
+        if isinstance(positions, slice):
+            number = int(np.searchsorted(self.starts, positions.start, side="right")) - 1
+            piece, start = self.pieces[number], int(self.starts[number])
+            piece.check_rows()
+            return column(piece)[positions.start - start : positions.stop - start]
         found = np.empty(0, dtype)
         for piece, at, part in self._by_piece(positions):
             stretch = at[-1] - at[0] + 1 == len(at)
