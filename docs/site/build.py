@@ -33,6 +33,7 @@ REFERENCE = {
     "mneme.integrations.httpx": "transports for httpx",
     "mneme.integrations.httpx2": "transports for httpx2",
     "mneme.integrations.langchain": "the cache of LangChain",
+    "mneme.integrations.langchain_agents": "middleware for agents of LangChain",
     "mneme.integrations.langgraph": "the cache of LangGraph",
     "mneme.integrations.instructor": "the cache of Instructor",
     "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",
