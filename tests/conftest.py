@@ -32,6 +32,18 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 
+# --- what runs only if it is named -----------------------------------------------------------------------------------
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out what needs a browser, unless the command line names it: `make test-browser`."""
+    browser = Path(__file__).parent / "browser"
+    named = any(
+        browser in (path := Path(arg.partition("::")[0]).resolve()).parents or path == browser for arg in config.args
+    )
+    return True if collection_path == browser and not named else None
+
+
 # --- async tests -----------------------------------------------------------------------------------------------------
 
 
