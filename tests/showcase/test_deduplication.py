@@ -4,20 +4,14 @@ import pytest
 
 from showcase.work.deduplication import checked_lines, deduplicate, tickets
 from showcase.work.inputs import BadInputError
-from showcase.work.remembered import Remembered
-
-
-@pytest.fixture(scope="module")
-def embedder(local):
-    return Remembered(local)
 
 
 def texts(outcome):
     return [[member.text for member in group.members] for group in outcome.groups]
 
 
-def test_reports_of_one_trouble_come_together_in_their_order(embedder):
-    outcome = deduplicate(tickets(), embedder)
+def test_reports_of_one_trouble_come_together_in_their_order(remembered):
+    outcome = deduplicate(tickets(), remembered)
     groups = texts(outcome)
     assert [
         "The app crashes when I upload a photo",
@@ -40,25 +34,25 @@ def test_reports_of_one_trouble_come_together_in_their_order(embedder):
         ("The order from Bergen to Oslo never arrived", "The order from Oslo to Bergen never arrived", "direction"),
     ],
 )
-def test_what_only_looks_alike_is_kept_apart_by_a_guard_and_comes_together_without(embedder, one, other, guard):
-    outcome = deduplicate(tickets(), embedder)
+def test_what_only_looks_alike_is_kept_apart_by_a_guard_and_comes_together_without(remembered, one, other, guard):
+    outcome = deduplicate(tickets(), remembered)
     [pair] = [pair for pair in outcome.guarded if {pair.text, pair.other} == {one, other}]
     assert pair.similarity >= 0.8
     assert pair.guard.startswith(f"{guard}:")
-    without = deduplicate(tickets(), embedder, guards=False)
+    without = deduplicate(tickets(), remembered, guards=False)
     assert without.guarded == ()
     assert any({one, other} <= set(group) for group in texts(without))
 
 
-def test_a_higher_threshold_makes_more_groups_and_shows_what_is_just_below(embedder):
-    low, high = (deduplicate(tickets(), embedder, threshold=threshold) for threshold in (0.7, 0.95))
+def test_a_higher_threshold_makes_more_groups_and_shows_what_is_just_below(remembered):
+    low, high = (deduplicate(tickets(), remembered, threshold=threshold) for threshold in (0.7, 0.95))
     assert len(low.groups) < len(high.groups)
     assert high.near
     assert all(0.85 <= pair.similarity < 0.95 for pair in high.near)
 
 
-def test_a_line_that_the_embedder_cannot_read_is_told_and_equals_itself(embedder):
-    outcome = deduplicate(["\N{GRINNING FACE}", "Hello there", "\N{GRINNING FACE}"], embedder)
+def test_a_line_that_the_embedder_cannot_read_is_told_and_equals_itself(remembered):
+    outcome = deduplicate(["\N{GRINNING FACE}", "Hello there", "\N{GRINNING FACE}"], remembered)
     assert texts(outcome) == [["\N{GRINNING FACE}"] * 2, ["Hello there"]]
     [(line, why)] = outcome.unread
     assert line == "\N{GRINNING FACE}"
@@ -75,9 +69,9 @@ def test_lines_that_cannot_be_used_are_refused(text, says):
 
 
 @pytest.mark.parametrize("threshold", [0.4, 1.0, float("nan")])
-def test_a_threshold_out_of_range_is_refused(embedder, threshold):
+def test_a_threshold_out_of_range_is_refused(remembered, threshold):
     with pytest.raises(BadInputError, match="threshold"):
-        deduplicate(["a"], embedder, threshold=threshold)
+        deduplicate(["a"], remembered, threshold=threshold)
 
 
 def test_blank_lines_are_left_out():

@@ -23,8 +23,8 @@ class Scripted:
 
 
 @pytest.fixture
-def cache(local):
-    with SemanticCache(":memory:", local, guards=(*DEFAULT_GUARDS, PLACEHOLDERS)) as cache:
+def cache(remembered):
+    with SemanticCache(":memory:", remembered, guards=(*DEFAULT_GUARDS, PLACEHOLDERS)) as cache:
         yield cache
 
 
@@ -73,8 +73,8 @@ def test_what_looks_alike_and_is_not_is_kept_apart_and_it_is_said_why(translator
     assert refused.why.startswith(f"{guard}:")
 
 
-def test_without_the_guard_for_placeholders_the_wrong_one_would_be_served(local):
-    with SemanticCache(":memory:", local) as cache:
+def test_without_the_guard_for_placeholders_the_wrong_one_would_be_served(remembered):
+    with SemanticCache(":memory:", remembered) as cache:
         translator = Translator(cache, "translation", None)
         translator.translate("The file {file} could not be opened", "de")
         assert translator.translate("The file {filename} could not be opened", "de").layer == "semantic"
