@@ -1,6 +1,7 @@
 """How the command behaves whatever it is asked: help, exit codes, errors, JSON, pipes, interrupts."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import mneme as package
 from mneme.cli._app import app
+from mneme.cli._command import _MEANT
 
 COMMANDS = sorted(app.commands)
 HASH = ("--embedder", "mneme.testing:HashEmbedder")
@@ -17,11 +19,39 @@ HASH = ("--embedder", "mneme.testing:HashEmbedder")
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
-def test_help_teaches_every_command_by_example(mneme):
-    ran = mneme("--help")
+@pytest.mark.parametrize("asked", [["--help"], ["-h"]])
+def test_help_has_every_command_in_one_section_and_first_steps_that_exist(mneme, asked):
+    ran = mneme(*asked)
     assert ran.code == 0
-    for command in COMMANDS:
-        assert f"  mneme {command}" in ran.out
+    listed = [line.split()[0] for line in ran.out.splitlines() if re.match(r"  [a-z]+  ", line)]
+    assert sorted(listed) == COMMANDS
+    assert sorted(name for section in app.sections.values() for name in section) == COMMANDS
+    steps = [line.split()[1] for line in ran.out.splitlines() if line.startswith("    mneme ")]
+    assert set(steps) - {"COMMAND"} <= set(COMMANDS)
+    assert len(steps) >= 4
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_fits_eighty_columns_with_nothing_cut_off(mneme, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = mneme(*([] if command is None else [command]), "-h").out.splitlines()
+    assert not [line for line in lines if len(line) > 80 or re.search(r"\w\.\.\.$", line)]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("inspct", "inspect"), ("exprot", "export"), ("ls", "inspect")])
+def test_a_mistyped_command_names_the_nearest(mneme, typed, meant):
+    ran = mneme(typed)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"There is no command '{typed}'. Did you mean '{meant}'?" in ran.err
+
+
+def test_what_other_programs_call_a_command_leads_to_one_that_is_there():
+    assert set(_MEANT.values()) <= set(COMMANDS)
+    assert not _MEANT.keys() & set(COMMANDS)
+
+
+def test_a_mistyped_option_names_the_nearest(mneme, cache_path):
+    assert "--contains" in mneme("inspect", cache_path, "--contain", "x").err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,6 +63,7 @@ def test_the_help_of_a_command_has_examples_whose_options_exist(mneme, command):
     options = {option for parameter in app.commands[command].params for option in parameter.opts}
     options |= {option for parameter in app.commands[command].params for option in parameter.secondary_opts}
     assert {word for example in examples for word in example if word.startswith("--")} <= options
+    assert "Exit codes: 0 " in ran.out
     assert "--json" in options
 
 
@@ -61,7 +92,9 @@ NEEDS_A_FILE = {
 
 
 def test_every_command_that_reads_a_file_is_listed_here():
-    assert NEEDS_A_FILE.keys() | {"put", "demo", "import", "plan", "calibrate", "certify"} == set(COMMANDS)
+    assert NEEDS_A_FILE.keys() | {"put", "demo", "import", "plan", "calibrate", "certify", "completion"} == set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("command", NEEDS_A_FILE)

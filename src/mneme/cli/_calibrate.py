@@ -23,6 +23,7 @@ from mneme.calibration.pairs import (
 )
 from mneme.calibration.plot import draw
 from mneme.cli import _options as options
+from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking, no
 from mneme.cli._open import find_embedder
 from mneme.cli._out import Column, Out
@@ -63,13 +64,17 @@ def grid_option(most: float = 1) -> Callable[[Function], Function]:
     """The option `--grid`, of thresholds up to *most*."""
     return click.option(
         "--grid",
-        metavar="T,T,...|FROM:TO:STEP",
+        metavar="GRID",
         callback=partial(as_grid, most=most),
-        help="Thresholds to try.",
+        help="Thresholds to try: 0.7,0.8,0.9 or 0.7:0.95:0.01.",
     )
 
 
 @click.command(
+    cls=Command,
+    usual="a threshold was found",
+    no="none does what was asked",
+    short_help="Find the threshold that best separates labelled pairs.",
     epilog="""\b
 FILE has a pair a line, as JSON or (*.csv) as CSV with a line of titles:
   {"a": "When are you open?", "b": "What are your hours?", "same": true}
@@ -80,9 +85,7 @@ Examples:
   mneme calibrate pairs.csv --min-precision 0.99 --target-metric recall
   mneme calibrate pairs.jsonl.gz --plot pairs.svg --csv > curve.csv
 
-Pairs say how well the embedder separates meanings, not how often a cache will be wrong.
-
-Exit codes: 0 a threshold was found, 1 none reaches what was asked, 2 wrong usage, 3 the file is wrong."""
+Pairs say how well the embedder separates meanings, not how often a cache will be wrong.""",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--target-metric", type=click.Choice(get_args(TargetMetric)), default="f1", show_default=True)
@@ -122,7 +125,7 @@ def calibrate(
     embedder: str,
     as_json: bool,
 ) -> None:
-    """Find the threshold that best separates the labelled pairs of FILE. Exits with 1 if none does what was asked."""
+    """Find the threshold that best separates the labelled pairs of FILE."""
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
     for name, least in (("--min-precision", min_precision), ("--min-recall", min_recall)):

@@ -9,6 +9,7 @@ import click
 
 from mneme.cli import _options as options, _show as show
 from mneme.cli._agree import agreed
+from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened
 from mneme.cli._out import Out
@@ -16,13 +17,16 @@ from mneme.cli._repair import repair, rescue
 
 
 @click.command(
+    cls=Command,
+    no="a problem was found, or is left",
+    short_help="Read all of FILE and name what is wrong.",
     epilog="""\b
 Examples:
   mneme check answers.db
   mneme check answers.db --json || alert
   mneme check answers.db --repair                what would be done
   mneme check answers.db --repair --apply
-  mneme check broken.db --salvage new.db         where pages are damaged"""
+  mneme check broken.db --salvage new.db         where pages are damaged""",
 )
 @options.file_argument
 @click.option("--repair", "repairing", is_flag=True, help="Say how each would be put right; alters nothing.")
@@ -32,7 +36,7 @@ Examples:
 )
 @options.json_option
 def check(*, file: Path, repairing: bool, apply: bool, salvage: Path | None, as_json: bool) -> None:
-    """Read all of FILE and name every inconsistency. Exits with 1 if there is one, or one is left."""
+    """Read all of FILE and name every inconsistency."""
     out = Out(as_json=as_json)
     if apply and not repairing:
         raise click.UsageError("--apply goes with --repair")
@@ -57,13 +61,14 @@ def check(*, file: Path, repairing: bool, apply: bool, salvage: Path | None, as_
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   mneme vacuum answers.db
-  mneme vacuum answers.db --namespace shop --no-compact"""
+  mneme vacuum answers.db --namespace shop --no-compact""",
 )
 @options.file_argument
-@click.option("--namespace", help="Only this one's entries.")
+@options.only_namespace_option
 @click.option("--compact/--no-compact", default=True, help="Give the space back as well (default).")
 @options.json_option
 def vacuum(*, file: Path, namespace: str | None, compact: bool, as_json: bool) -> None:
@@ -81,14 +86,17 @@ def vacuum(*, file: Path, namespace: str | None, compact: bool, as_json: bool) -
 
 
 @click.command(
+    cls=Command,
+    no="you said no",
+    short_help="Remove entries from FILE: all of them, or some.",
     epilog="""\b
 Examples:
   mneme clear answers.db
   mneme clear answers.db --namespace shop --yes
-  mneme clear answers.db --tag orders --older-than 30d --yes"""
+  mneme clear answers.db --tag orders --older-than 30d --yes""",
 )
 @options.file_argument
-@click.option("--namespace", help="Only this one's entries.")
+@options.only_namespace_option
 @click.option("--tag", "tags", multiple=True, help="Only entries that carry this tag, or any of several.")
 @click.option("--older-than", metavar="DURATION", callback=options.as_duration, help="Only entries put longer ago.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -104,7 +112,7 @@ def clear(
 ) -> None:
     """Remove entries from FILE: all of them, or those that satisfy everything given. Counters stay.
 
-    Asks first on a terminal; elsewhere it needs --yes. Exits with 1 if the answer is no.
+    Asks first on a terminal; elsewhere it needs --yes.
     """
     out = Out(as_json=as_json)
     some: dict[str, Any] = {"namespace": namespace, "tags": tags or None, "older_than": older_than}

@@ -15,6 +15,7 @@ from mneme.calibration.certify import certify as run
 from mneme.calibration.files import rows, text_of, value_of
 from mneme.cli import _options as options
 from mneme.cli._calibrate import grid_option
+from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking, no
 from mneme.cli._open import find_embedder, opened
 from mneme.cli._out import Column, Out
@@ -24,9 +25,14 @@ _DAY = 86_400
 
 
 @click.command(
+    cls=Command,
+    usual="certified",
+    no="not certified: it says what is missing",
+    short_help="Certify from labelled traffic how often a hit is wrong.",
     epilog="""\b
-FILE has a query and its right answer a line, in the order in which they were asked, as JSON or (*.csv) as CSV with a
-line of titles; any JSON value is an answer:
+FILE has a query and its right answer a line, in the order in which they were
+asked, as JSON or (*.csv) as CSV with a line of titles; any JSON value is an
+answer:
   {"text": "When are you open?", "answer": "opening hours"}
 
 \b
@@ -35,9 +41,7 @@ Examples:
   mneme certify traffic.jsonl --database answers.db --valid-days 30
   mneme certify traffic.jsonl --output certificate.json
 
-Choose everything before you look at the labels: trying until one is found breaks the promise.
-
-Exit codes: 0 certified, 1 not (and what is missing), 2 wrong usage, 3 the file is wrong."""
+Choose everything before you look at the labels: trying until one is found breaks the promise.""",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--max-false-hit-rate", type=float, default=0.02, show_default=True, help="The promise, per hit.")
@@ -70,7 +74,7 @@ def certify(
     embedder: str,
     as_json: bool,
 ) -> None:
-    """Certify from the labelled traffic in FILE how often a hit is wrong. Exits with 1 if that cannot be certified."""
+    """Certify from the labelled traffic in FILE how often a hit is wrong."""
     chosen = find_embedder(embedder)
     if chosen is None:
         raise click.UsageError("--embedder none has no semantic hits to certify")

@@ -13,6 +13,8 @@ import click
 
 from mneme import CheckpointError, SemanticCache
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
+from mneme.cli._complete import as_file, namespaces as namespaces_of
 from mneme.cli._failure import Failure, asking, no
 from mneme.cli._open import opened, store_at
 from mneme.cli._out import Out, is_terminal
@@ -25,19 +27,26 @@ _PREFIX = click.option(
     show_default=True,
     help="What the keys of the cache on a server begin with; for Postgres its schema.",
 )
-_NAMESPACES = click.option("--namespace", "namespaces", multiple=True, help="Only this one's entries, or several's.")
+_NAMESPACES = click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    shell_complete=namespaces_of,
+    help="Only this one's entries, or several's.",
+)
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   mneme export answers.db answers.mneme
-  mneme export answers.db - --namespace shop | ssh elsewhere mneme import - answers.db
+  mneme export answers.db - | ssh elsewhere mneme import - answers.db
   mneme export redis://localhost:6379/0 answers.mneme
-  mneme export postgresql://me@db/app answers.mneme --prefix cache"""
+  mneme export postgresql://me@db/app answers.mneme --prefix cache""",
 )
-@click.argument("cache", metavar="CACHE")
-@click.argument("archive", metavar="ARCHIVE")
+@click.argument("cache", metavar="CACHE", shell_complete=as_file)
+@click.argument("archive", metavar="ARCHIVE", shell_complete=as_file)
 @_NAMESPACES
 @_PREFIX
 @options.json_option
@@ -66,7 +75,9 @@ def export(*, cache: str, archive: str, namespaces: tuple[str, ...], prefix: str
 
 
 @click.command(
+    cls=Command,
     name="import",
+    no="with --check: it would be refused",
     epilog="""\b
 Examples:
   mneme import answers.mneme answers.db
@@ -74,16 +85,17 @@ Examples:
   mneme import - dynamodb://answers < answers.mneme
   mneme import answers.mneme --check""",
 )
-@click.argument("archive", metavar="ARCHIVE")
-@click.argument("cache", metavar="CACHE", required=False)
+@click.argument("archive", metavar="ARCHIVE", shell_complete=as_file)
+@click.argument("cache", metavar="[CACHE]", required=False, shell_complete=as_file)
 @_NAMESPACES
 @click.option("--check", is_flag=True, help="Only read all of ARCHIVE, and say what is in it.")
 @click.option("--merge", is_flag=True, help="Add to what CACHE holds; of two answers the later one stays.")
-@click.option("--max-bytes", type=click.IntRange(1), help="Refuse what unpacks to more. [default: 64 GiB]")
+@click.option("--max-bytes", type=click.IntRange(1), metavar="BYTES", help="Refuse what unpacks to more [64 GiB].")
 @click.option(
     "--max-entry-bytes",
     type=click.IntRange(1),
-    help="Refuse queries, responses and metadata that are longer. [default: those of the library]",
+    metavar="BYTES",
+    help="Refuse longer queries, responses and metadata [as the library does].",
 )
 @_PREFIX
 @options.json_option
@@ -103,7 +115,7 @@ def import_(
 
     A file must be new, and appears whole or not at all; on a server there must be no entries yet. The archive is
     checked to the last bit. Needs no embedder: the cache belongs to the one whose vectors are in the archive. With
-    --check nothing is made, and it exits with 1 if the archive would be refused.
+    --check nothing is made.
     """
     out = Out(as_json=as_json)
     if check:

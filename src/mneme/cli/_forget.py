@@ -10,6 +10,7 @@ import click
 
 from mneme.cli import _options as options, _show as show
 from mneme.cli._agree import agreed
+from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened
 from mneme.cli._out import Out
@@ -34,14 +35,17 @@ def as_where(_: click.Context, param: click.Parameter, values: Sequence[str]) ->
 
 
 @click.command(
+    cls=Command,
+    no="you said no, or traces remain",
+    short_help="Remove entries and every trace of them from FILE.",
     epilog="""\b
 Examples:
   mneme forget answers.db --where user_id=42
   mneme forget answers.db --tag user-17 --yes
-  mneme forget answers.db --namespace shop --scope '{"user": 1}' --timeout 120 --yes"""
+  mneme forget answers.db --namespace shop --scope '{"user": 1}' --yes""",
 )
 @options.file_argument
-@click.option("--namespace", help="Only this one's entries.")
+@options.only_namespace_option
 @click.option("--tag", "tags", multiple=True, help="Only entries that carry this tag, or any of several.")
 @click.option(
     "--scope", metavar="JSON|TEXT", callback=options.as_scope, help="Only entries of this scope, in the namespace."
@@ -77,7 +81,7 @@ def forget(
     """Remove entries from FILE so that no byte of them is left in it, in its log or in its saved index.
 
     They must satisfy everything given, and something must be given. FILE is written anew, which takes as long as
-    copying it. Asks first on a terminal; elsewhere it needs --yes. Exits with 1 if the answer is no or traces remain.
+    copying it. Asks first on a terminal; elsewhere it needs --yes.
     """
     out = Out(as_json=as_json)
     if namespace is None and not tags and scope is None and where is None:

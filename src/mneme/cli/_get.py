@@ -11,6 +11,7 @@ import click
 
 from mneme import Explanation, Hit
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened_to_ask
 from mneme.cli._out import Column, Out
@@ -31,12 +32,15 @@ _REASONS = {
 
 
 @click.command(
+    cls=Command,
+    usual="a hit",
+    no="a miss",
     epilog="""\b
 Examples:
   mneme get answers.db "Which city is the capital of France?"
   mneme get answers.db "capital of France" --threshold 0.7
   mneme get answers.db "capital of France" --explain
-  mneme get answers.db "What is the capital of France?" --raw > answer.txt"""
+  mneme get answers.db "What is the capital of France?" --raw > answer.txt""",
 )
 @options.file_argument
 @click.argument("query")
@@ -59,7 +63,7 @@ def get(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Show the stored answer to QUERY, if one means the same. Exits with 1 if none does."""
+    """Show the stored answer to QUERY, if one means the same."""
     if raw + explain + as_json > 1 and not (explain and as_json):
         raise click.UsageError("--raw goes with neither --explain nor --json")
     out = Out(as_json=as_json)

@@ -11,6 +11,8 @@ import click
 
 from mneme import Entry, Hit
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
+from mneme.cli._complete import namespaces
 from mneme.cli._failure import asking, no
 from mneme.cli._open import opened, opened_to_ask
 from mneme.cli._out import Column, Out
@@ -19,17 +21,19 @@ _LIMIT = 20
 
 
 @click.command(
+    cls=Command,
+    no="there is no entry of that id",
     epilog="""\b
 Examples:
   mneme inspect answers.db
   mneme inspect answers.db --contains refund --namespace shop
   mneme inspect answers.db --after 20
   mneme inspect answers.db --id 7
-  mneme inspect answers.db --similar "money back" --limit 5"""
+  mneme inspect answers.db --similar "money back" --limit 5""",
 )
 @options.file_argument
 @click.option("--id", "entry_id", type=click.IntRange(min=1), help="Show this entry, in full.")
-@click.option("--namespace", help="Only this one's [with --similar: default].")
+@click.option("--namespace", shell_complete=namespaces, help="Only this one's [with --similar: default].")
 @click.option("--tag", "tags", multiple=True, help="Only entries that carry this tag, or any of several.")
 @click.option("--contains", metavar="TEXT", help="Only entries whose query contains this, in any case.")
 @click.option("--similar", metavar="TEXT", help="The nearest by meaning, in one namespace and scope.")

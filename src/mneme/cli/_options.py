@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
+from mneme.cli._complete import embedders, namespaces
+
 
 def parsed(text: str) -> Any:
     """The value of a JSON text, without the NaN and infinities that Python would let in."""
@@ -51,17 +53,21 @@ def as_duration(_: click.Context, param: click.Parameter, value: str | None) -> 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-namespace_option = click.option("--namespace", default="default", show_default=True, help="The tenant.")
+namespace_option = click.option(
+    "--namespace", default="default", show_default=True, shell_complete=namespaces, help="The tenant."
+)
+only_namespace_option = click.option("--namespace", shell_complete=namespaces, help="Only this one's entries.")
 scope_option = click.option(
     "--scope",
     metavar="JSON|TEXT",
     callback=as_scope,
-    help='What else must be equal: text, or JSON such as \'{"model": "m"}\'.',
+    help='What else must be equal: text, or JSON like {"model": "m"}.',
 )
 embedder_option = click.option(
     "--embedder",
     default="local",
     show_default=True,
-    metavar="local|none|MODULE:ATTRIBUTE",
-    help="What turns text into vectors; `none` for the exact layer alone.",
+    metavar="NAME",
+    shell_complete=embedders,
+    help="What makes vectors: local, MODULE:ATTRIBUTE, or none for the exact layer alone.",
 )

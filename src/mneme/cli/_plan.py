@@ -14,6 +14,7 @@ import numpy as np
 
 from mneme import SemanticCache
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
 from mneme.cli._out import Column, Out
 from mneme.ports import Vector, VectorDType
 
@@ -61,10 +62,12 @@ class Plan:
 
 
 @click.command(
+    cls=Command,
+    short_help="Say what memory, disk and time so many entries take.",
     epilog="""\b
 Examples:
   mneme plan --entries 10m --dim 768
-  mneme plan --entries 200k --dim 384 --partitions 1k --response-bytes 4k --json"""
+  mneme plan --entries 200k --dim 384 --partitions 1k --response-bytes 4k""",
 )
 @click.option("--entries", required=True, metavar="NUMBER", callback=as_number, help="How many: 250000, 250k, 10m.")
 @click.option("--dim", required=True, metavar="NUMBER", callback=as_number, help="Dimensions of the embedder.")

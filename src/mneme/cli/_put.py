@@ -11,23 +11,27 @@ import click
 from mneme import SemanticCache
 from mneme.cli import _options as options, _show as show
 from mneme.cli._batch import put_lines
+from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
 from mneme.cli._open import find_embedder, opened
 from mneme.cli._out import Out
 
 
 @click.command(
+    cls=Command,
+    no="an answer was refused: blank, or an error message",
+    short_help="Store RESPONSE as the answer to QUERY in FILE.",
     epilog="""\b
 Examples:
   mneme put answers.db "What is the capital of France?" Paris
   mneme put answers.db "Summarise the report" - < summary.txt
-  mneme put answers.db "Where is my order?" "On its way" --ttl 1h30m --tag orders
+  mneme put answers.db "Where is it?" "On its way" --ttl 1h30m --tag orders
   mneme put answers.db "Opening hours" '{"from": 9, "to": 17}' --parse
   mneme put answers.db --from answers.jsonl
 
 \b
-A line of the file: {"query": "...", "response": "..."}, and if need be namespace, scope, metadata, ttl, tags,
-  cost."""
+A line of the file: {"query": "...", "response": "..."}
+and if need be namespace, scope, metadata, ttl, tags, cost.""",
 )
 @options.file_argument
 @click.argument("query", required=False)
@@ -57,7 +61,7 @@ def put(
 ) -> None:
     """Store RESPONSE (- for stdin) as the answer to QUERY in FILE, which is made if need be.
 
-    An equal query's answer is replaced. Exits with 1 if the answer is refused: blank, or an error message.
+    An equal query's answer is replaced.
     """
     if (source is None) == (query is None or response is None) or (source is not None and query is not None):
         raise click.UsageError("give QUERY and RESPONSE, or --from FILE.jsonl")

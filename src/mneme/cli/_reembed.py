@@ -9,6 +9,7 @@ import click
 
 from mneme import ReembedProgress
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking
 from mneme.cli._open import find_embedder
 from mneme.cli._out import Out
@@ -17,13 +18,15 @@ from mneme.tools.migrate import reembed as reembed_all
 
 
 @click.command(
+    cls=Command,
+    short_help="Give every entry a vector of another embedder.",
     epilog="""\b
 Examples:
-  mneme reembed answers.db --embedder my_project.vectors:embedder
+  mneme reembed answers.db --embedder my_project:embedder
   mneme reembed answers.db new.db
-  mneme reembed answers.db new.db --embedder my_project.vectors:embedder --batch-size 128
+  mneme reembed answers.db new.db --embedder my_project:embedder
 
-Interrupted or killed, it goes on when called again in the same way."""
+Interrupted or killed, it goes on when called again in the same way.""",
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path), required=False)
@@ -31,8 +34,8 @@ Interrupted or killed, it goes on when called again in the same way."""
     "--embedder",
     default="local",
     show_default=True,
-    metavar="local|MODULE:ATTRIBUTE",
-    help="The new one.",
+    metavar="NAME",
+    help="The new one: local, or MODULE:ATTRIBUTE.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Texts embedded at a time.")
 @click.option("--retries", type=click.IntRange(0), default=3, show_default=True, help="Of a batch that fails.")

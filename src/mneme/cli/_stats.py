@@ -9,19 +9,22 @@ import click
 
 from mneme import Stats
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking
 from mneme.cli._open import opened
 from mneme.cli._out import Column, Out
 
 
 @click.command(
+    cls=Command,
+    short_help="Count entries, hits, misses, and the time that hits saved.",
     epilog="""\b
 Examples:
   mneme stats answers.db
-  mneme stats answers.db --namespace shop --json"""
+  mneme stats answers.db --namespace shop --json""",
 )
 @options.file_argument
-@click.option("--namespace", help="Only this one's.")
+@options.only_namespace_option
 @options.json_option
 def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
     """Count entries, hits and misses, and the time that hits saved. Counters survive restarts."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mneme.cli import _options as options, _show as show
+from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking, no
 from mneme.cli._out import Out
 from mneme.cli.demo import _models as models, _questions as questions
@@ -22,12 +23,16 @@ _SECONDS, _QUICK_SECONDS = 60.0, 10.0
 
 
 @click.command(
+    cls=Command,
+    usual="all was answered rightly",
+    no="something was answered wrongly",
+    short_help="See it work: real questions, a real model, a real file.",
     epilog="""\b
 Examples:
   mneme demo
   mneme demo --quick
   mneme demo --file demo.db
-  mneme demo --quick --threshold 0.35     (too low: a false friend is answered, and it says so)"""
+  mneme demo --quick --threshold 0.35    too low: a false friend is answered""",
 )
 @click.option("--file", type=click.Path(path_type=Path), help="Keep the cache here; a new file.")
 @click.option("--quick", is_flag=True, help="Fewer questions: some ten seconds instead of a minute.")
@@ -51,7 +56,7 @@ def demo(*, file: Path | None, quick: bool, model: str, slow_seconds: float, thr
     """See it work: real questions, a real model, a real file.
 
     Asks some 140 questions, many of them alike; asks them again after reopening the file; lets eight callers ask at
-    once; and asks false friends, which must not be answered. Exits with 1 if anything was answered wrongly.
+    once; and asks false friends, which must not be answered.
     """
     if file is not None and file.exists():
         raise Failure(f"{str(file)!r} exists already; the demo begins with an empty cache, so choose another path")
