@@ -8,6 +8,7 @@ __all__ = [
     "CheckpointError",
     "CorruptCacheError",
     "DecryptionError",
+    "EmbedderBackendError",
     "EmbedderDimensionError",
     "EmbedderMismatchError",
     "IndexBackendUnavailableError",
@@ -44,6 +45,13 @@ class CorruptCacheError(MnemeError):
 
 class DecryptionError(MnemeError):
     """The key ring does not fit the store: a key is missing, or the store is not encrypted. Nothing was altered."""
+
+
+class EmbedderBackendError(MnemeError):
+    """A provider of embeddings cannot be reached, refuses, or answers what are no vectors.
+
+    It was asked again where that may help. The message has the provider's own words, and never a key.
+    """
 
 
 class EmbedderDimensionError(MnemeError, ValueError):

@@ -442,6 +442,7 @@ errors: list[type[mneme.MnemeError]] = [
     mneme.CalibrationError,
     mneme.CheckpointError,
     mneme.CorruptCacheError,
+    mneme.EmbedderBackendError,
     mneme.EmbedderDimensionError,
     mneme.EmbedderMismatchError,
     mneme.IndexBackendUnavailableError,

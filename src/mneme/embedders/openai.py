@@ -67,7 +67,7 @@ class OpenAIEmbedder(_OpenAI):
     """An embedder on `openai.OpenAI`. Never cuts off by itself; what the server refuses as too long raises
     `InputTooLongError`.
 
-    A server that cuts off silently cannot be noticed: Ollama does, unless its model is told not to.
+    A server that cuts off silently cannot be noticed: Ollama does, and is better asked by `mneme.embedders.ollama`.
 
     Args:
         client: Stays yours to close.
