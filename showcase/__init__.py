@@ -1,1 +1,6 @@
-"""A web application that shows in a minute what mneme does. `python -m showcase` runs it."""
+"""The showcase: a web application that lets one see what mneme does. `make showcase`, or `python -m showcase`."""
+
+from showcase.app import app
+from showcase.settings import Settings
+
+__all__ = ["Settings", "app"]

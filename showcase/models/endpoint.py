@@ -1,0 +1,128 @@
+"""A model that answers over HTTP: anything OpenAI-compatible, or Ollama. Which of the two it is, is found by asking."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import httpx
+
+from showcase.models import wire
+from showcase.models.base import MOST_TOKENS, Answer, Message, ModelError, never, unheard
+
+__all__ = ["EndpointModel"]
+
+# To be connected; and between two pieces of an answer, the first of which may take a large model long.
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_LONGEST = 180.0
+
+
+class EndpointModel:
+    """The model behind *endpoint*. It is not asked for anything before it is needed, and may come up later.
+
+    Args:
+        endpoint: `http://host:port/v1`, or `http://host:11434` of an Ollama.
+        model: Its name there; by default the first of those that there are.
+        api_key: Sent as a bearer token.
+        client: For tests.
+
+    Raises:
+        ValueError: *endpoint* is no address.
+    """
+
+    def __init__(
+        self, endpoint: str, model: str | None = None, api_key: str | None = None, client: httpx.Client | None = None
+    ) -> None:
+        self._base = endpoint.rstrip("/")
+        if not self._base.startswith(("http://", "https://")) or not httpx.URL(self._base).host:
+            raise ValueError(f"the endpoint is {endpoint!r}; it must look like http://localhost:8000/v1")
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = client or httpx.Client(headers=headers, timeout=_TIMEOUT)
+        self._wanted = model
+        self._lock = threading.Lock()
+        self._dialect: wire.Dialect | None = None
+        self.name = model or "(not yet known)"
+        self.description = f"{self.name}, at {self._base}"
+        self.trouble: str | None = None
+
+    def answer(
+        self,
+        messages: Sequence[Message],
+        *,
+        say: Callable[[str], None] = unheard,
+        stopped: Callable[[], bool] = never,
+        most_tokens: int = MOST_TOKENS,
+    ) -> Answer:
+        begun = time.perf_counter()
+        try:
+            answer = self._answer(self._found(), messages, say, stopped, most_tokens)
+        except httpx.HTTPError as error:
+            raise self._failed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise self._failed(f"it answered in a form that is not understood ({error!r})") from error
+        self.trouble = None
+        return Answer(answer.text, answer.tokens, time.perf_counter() - begun, whole=answer.whole)
+
+    def probe(self) -> None:
+        try:
+            self._found(again=True)
+        except ModelError as error:
+            self.trouble = str(error)
+        except httpx.HTTPError as error:
+            self.trouble = str(self._failed(f"{type(error).__name__}: {error}"))
+        else:
+            self.trouble = None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _found(self, *, again: bool = False) -> wire.Dialect:
+        """What is spoken there, and the model's name: asked for once, unless that failed."""
+        with self._lock:
+            if self._dialect is None or again:
+                dialect = wire.dialect_of(self._client, self._base)
+                self.name = self._wanted or self._first(dialect.models(self._client))
+                self.description = f"{self.name}, at {self._base} ({dialect.title})"
+                self._dialect = dialect
+            return self._dialect
+
+    def _first(self, models: Sequence[str]) -> str:
+        if not models:
+            raise self._failed("it has no models; load one there, or name one with --model")
+        return models[0]
+
+    def _answer(
+        self,
+        dialect: wire.Dialect,
+        messages: Sequence[Message],
+        say: Callable[[str], None],
+        stopped: Callable[[], bool],
+        most_tokens: int,
+    ) -> Answer:
+        pieces: list[str] = []
+        counted, ended = 0, None
+        latest = time.monotonic() + _LONGEST
+        with self._client.stream(
+            "POST", dialect.chat_url, json=dialect.request(self.name, messages, most_tokens)
+        ) as reply:
+            if reply.status_code != httpx.codes.OK:
+                reply.read()
+                raise self._failed(f"it answered {reply.status_code}: {wire.complaint(reply)}")
+            for piece in dialect.pieces(reply.iter_lines()):
+                if piece.text:
+                    pieces.append(piece.text)
+                    say(piece.text)
+                counted = piece.tokens or counted
+                ended = piece.ended or ended
+                if stopped():
+                    break
+                if time.monotonic() > latest:
+                    raise self._failed(f"an answer took more than {_LONGEST:g} seconds")
+        if ended is None and not stopped():
+            raise self._failed("the answer broke off before its end")
+        return Answer("".join(pieces).strip(), counted or len(pieces), 0.0, whole=ended == "stop")
+
+    def _failed(self, why: str) -> ModelError:
+        self.trouble = f"The model at {self._base} does not answer: {why}. Is it running, and is the address right?"
+        return ModelError(self.trouble)
