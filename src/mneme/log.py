@@ -18,6 +18,7 @@ Event: TypeAlias = Literal[
     "cost_failure",
     "decode_failure",
     "embedder_failure",
+    "embedder_retried",
     "guard_failure",
     "hook_failure",
     "validator_failure",

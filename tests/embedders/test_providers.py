@@ -153,7 +153,8 @@ def test_a_limit_of_tokens_for_a_minute_is_not_a_text_that_is_too_long(kind, pro
 
 
 @pytest.mark.parametrize("trouble", [DOWN, "drop", (500, {}, {"error": "x"}), (529, {}, {})])
-def test_trouble_that_may_pass_is_asked_again_after_a_growing_wait(kind, provider, trouble):
+def test_trouble_that_may_pass_is_asked_again_after_a_growing_wait(kind, provider, trouble, caplog):
+    caplog.set_level(logging.INFO)
     waits = Waits()
     provider.script = [trouble, trouble, trouble]
     with kind.make(provider, max_retries=3, sleep=waits) as embedder:
@@ -161,6 +162,10 @@ def test_trouble_that_may_pass_is_asked_again_after_a_growing_wait(kind, provide
     assert len(provider.requests) == 4
     for wait, most in zip(waits, [0.5, 1.0, 2.0], strict=True):
         assert most / 2 <= wait <= most
+    told = [record for record in caplog.records if record.name == "mneme"]
+    assert [(record.mneme_event, record.mneme_seconds) for record in told] == [
+        ("embedder_retried", wait) for wait in waits
+    ]
 
 
 async def test_the_awaited_one_asks_again_as_well(kind, provider):

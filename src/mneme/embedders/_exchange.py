@@ -17,6 +17,7 @@ import numpy as np
 
 from mneme.embedders._shape import as_matrix
 from mneme.errors import EmbedderBackendError, InputTooLongError
+from mneme.log import log_fields
 from mneme.ports import Matrix
 
 __all__ = [
@@ -182,7 +183,8 @@ def _answered(wire: Wire, texts: list[str], backoff: Backoff) -> Generator[Reque
         pause = backoff.pause(attempt, answer)
         if pause is None:
             raise EmbedderBackendError(_failure(wire, answer, said, attempt)) from _cause(answer)
-        logger.info("%s did not embed (%s); it is asked again in %.1f s", wire.provider, said, pause)
+        extra = log_fields("embedder_retried", error=_cause(answer), seconds=pause)
+        logger.info("%s did not embed (%s); it is asked again in %.1f s", wire.provider, said, pause, extra=extra)
         yield Wait(pause)
         attempt += 1
 
