@@ -16,7 +16,18 @@ from mneme import SemanticCache
 from mneme.embedders import LocalEmbedder
 from mneme.testing import FakeClock
 
-PAGES = ("certificates", "concepts", "embedders", "encryption", "eviction", "freshness", "guards", "postgres", "stores")
+PAGES = (
+    "certificates",
+    "concepts",
+    "embedders",
+    "encryption",
+    "eviction",
+    "freshness",
+    "guards",
+    "postgres",
+    "sqlite",
+    "stores",
+)
 FOLDER = Path(__file__).parents[1] / "docs"
 
 
@@ -97,7 +108,7 @@ def main() -> None:
 
         keys = ask("How do I change the encryption key?")
         assert ask("How can I change the encryption key?") == keys
-        evicted = ask("Which entries are evicted first when the cache is full?")
+        evicted = ask("Which entries go first with the policy SIEVE?")
         assert retriever.calls == 2
 
         # A result holds copies of paragraphs: when their document changes, it goes, whatever question it answered.
@@ -105,16 +116,16 @@ def main() -> None:
         retriever.documents["encryption"] += f"\n\n## Changing the encryption key\n\n{note}\n"
         print("encryption.md has changed; results removed:", cache.invalidate(tags=["encryption"]))
         assert ask("How can I change the encryption key?")[0]["text"].endswith(note)
-        assert ask("Which entries are evicted first when the cache is full?") == evicted
+        assert ask("Which entries go first with the policy SIEVE?") == evicted
         assert retriever.calls == 3
 
         # No tag tells that a new document would be found now: that is what the TTL is for.
-        new = "Which entries are evicted first when the cache is full is decided by the landlord."
+        new = "Which entries go first with the policy SIEVE is decided by the landlord."
         retriever.documents["house-rules"] = f"## Eviction from a full house\n\n{new}\n"
-        assert ask("Which entries are evicted first when the cache is full?") == evicted
+        assert ask("Which entries go first with the policy SIEVE?") == evicted
         clock.advance(24 * 3600)
         print("a day later:")
-        later = ask("Which entries are evicted first when the cache is full?")
+        later = ask("Which entries go first with the policy SIEVE?")
         assert "house-rules" in [one["document"] for one in later]
 
 
