@@ -117,7 +117,8 @@ def assemble(
 
 def _store(path: str | os.PathLike[str] | None, store: Store | AsyncStore | None) -> Store | AsyncStore:
     if (path is None) == (store is None):
-        raise TypeError("pass exactly one of path and store=")
+        given = "neither" if path is None else "both"
+        raise TypeError(f"pass a path, such as 'answers.db' or ':memory:', or store=, and not {given}")
     if store is None:
         return MemoryStore() if path == ":memory:" else SQLiteStore(cast("str | os.PathLike[str]", path))
     if isinstance(store, type):

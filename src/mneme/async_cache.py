@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mneme._assemble import assemble
 from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, upkeep, verbs
 from mneme._engine.compute import SingleFlight
+from mneme._engine.described import described
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
@@ -95,6 +96,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
+        self._where = repr(path if store is None else store)
         self._core = assemble(
             TaskRuntime(),
             path,
@@ -502,6 +504,9 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
 
     async def close(self) -> None:
         await maintain.close(self._core)
+
+    def __repr__(self) -> str:
+        return described(type(self).__name__, self._where, self._core)
 
     async def __aenter__(self: C) -> C:
         try:

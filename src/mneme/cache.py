@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mneme._assemble import assemble
 from mneme._engine import certificates, dump, forget as forgetting, maintain, repair as repairing, upkeep, verbs
 from mneme._engine.compute import SingleFlight
+from mneme._engine.described import described
 from mneme._engine.write import Lifetime
 from mneme._restore import Restore
 from mneme._rules.confidence import ConfidenceFn
@@ -163,6 +164,7 @@ class SemanticCache:
         eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
+        self._where = repr(path if store is None else store)
         self._core = assemble(
             ThreadRuntime(),
             path,
@@ -936,6 +938,9 @@ class SemanticCache:
     def close(self) -> None:
         """Write what is pending and let go of everything. Again is harmless."""
         complete(maintain.close(self._core))
+
+    def __repr__(self) -> str:
+        return described(type(self).__name__, self._where, self._core)
 
     def __enter__(self: C) -> C:
         return self

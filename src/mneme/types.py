@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from reprlib import Repr
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
@@ -33,8 +34,23 @@ class _Shown:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={_short(value)}' for name, value in _said(self).items())})"
+
     def _repr_html_(self) -> str:
         return f"<p><b>{type(self).__name__}</b></p>{_table([(name, value) for name, value in _said(self).items()])}"
+
+
+def _short(value: Any) -> str:
+    """As `repr`, save that of a long text or collection the beginning and the end are shown."""
+    if isinstance(value, tuple) and value and all(isinstance(one, _Shown) for one in value):
+        return f"({', '.join(map(repr, value))},)" if len(value) == 1 else f"({', '.join(map(repr, value))})"
+    return _SHORT.repr(value)
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
 
 
 def _said(shown: Any) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def _cell(value: Any) -> str:
     return escape(text if len(text) <= 500 else f"{text[:500]}…")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit(_Shown):
     """A stored response that answers a query."""
 
@@ -80,7 +96,7 @@ class Hit(_Shown):
     of what `explain` says, and the larger of threshold and similarity."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry(_Shown):
     """A stored entry as `entries` lists it. Times are seconds since the epoch."""
 
@@ -102,7 +118,7 @@ class Entry(_Shown):
     """What it was said to have cost when it was put; 0.0 if nothing was."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Candidate(_Shown):
     """One entry that `explain` considered, and the verdict on it."""
 
@@ -135,7 +151,7 @@ class Checkpoint(_Shown):
     """How long the archive is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Explanation(_Shown):
     """What `get` would do with a query, and why."""
 

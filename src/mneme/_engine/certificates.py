@@ -84,7 +84,9 @@ async def use(core: Core, certificate: Certificate) -> CertificateStatus:
     """Keep a certificate in place of the one before."""
     mine = _decisions(core)
     if mine is None:
-        raise EmbedderMismatchError("a certificate is about semantic hits, and this cache has no embedder")
+        raise EmbedderMismatchError(
+            "a certificate is about semantic hits, and this cache has no embedder: open it with that one"
+        )
     theirs = certificate.decisions
     if theirs.embedder_fingerprint != mine.embedder_fingerprint:
         raise EmbedderMismatchError(

@@ -166,7 +166,7 @@ class Core:
     @property
     def store_info(self) -> StoreInfo:
         if self.info is None:
-            raise CacheClosedError("the cache is not open")
+            raise CacheClosedError("the cache is not open; await a verb first, or use it in `async with`")
         return self.info
 
     def check_open(self) -> None:
@@ -191,7 +191,7 @@ class Core:
     def check_reached(self) -> None:
         """Raise `StoreBackendError` while the store could not be opened yet."""
         if self.info is None:
-            raise StoreBackendError("the store has not been reached yet")
+            raise StoreBackendError("the store has not been reached yet, and this needs it; try again when it answers")
 
     def changed(self, done: Sequence[Written] | Sequence[Removed]) -> None:
         """Memory follows a change of its own. If numbers between are missing, it catches up with what others wrote.

@@ -64,7 +64,7 @@ async def reembed(core: Core, embedding: Embedding, threshold: float | None) -> 
     port, clock = _port(core.store), embedding.plan.clock
     started = clock.now()
     if core.reembedding:
-        raise ReembeddingError("this cache is being given vectors of another embedder already")
+        raise ReembeddingError("this cache is being given vectors of another embedder already; let that call end first")
     core.reembedding = True
     try:
         info = core.store_info

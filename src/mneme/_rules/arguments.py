@@ -19,7 +19,7 @@ def check_text(value: Any, what: str, max_bytes: int) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")
     if not value or value.isspace():
-        raise ValueError(f"{what} is empty")
+        raise ValueError(f"{what} is empty; pass a text with more than blanks in it")
     try:
         size = len(value) if value.isascii() else len(value.encode())
     except UnicodeEncodeError:

@@ -35,7 +35,9 @@ def unit_vector(given: Any, dim: int) -> Vector:
             return plain
     array = _real(given)
     if array.shape != (dim,):
-        raise EmbedderDimensionError(f"the embedding has shape {array.shape}; this cache needs ({dim},)")
+        raise EmbedderDimensionError(
+            f"the embedding has shape {array.shape}; this cache needs ({dim},): make it with the cache's embedder"
+        )
     unit: Vector = _unit(array[np.newaxis])[0]
     return unit
 

@@ -47,6 +47,9 @@ class _OpenAI:
         """The server's host, the model and the dimension, unless a fingerprint was given."""
         return self._fingerprint
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._fingerprint!r}>"
+
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
         for start in range(0, len(texts), self._batch):
             yield list(texts[start : start + self._batch])

@@ -40,6 +40,12 @@ def with_timeout(embedder: Embedder | AsyncEmbedder, seconds: float) -> Embedder
     return blocking(cast("Embedder", embedder), seconds)
 
 
+def _too_late(seconds: float) -> TimeoutError:
+    return TimeoutError(
+        f"the embedder did not answer within {seconds:g} s; raise seconds=, or see whether its server is overloaded"
+    )
+
+
 class _Limited(Wrapper):
     def __init__(self, inner: Embedder, seconds: float) -> None:
         super().__init__(inner)
@@ -68,7 +74,7 @@ class _Limited(Wrapper):
             if not outcome.done():
                 self._leave_behind(outcome)
         if not outcome.done():
-            raise TimeoutError(f"the embedder did not answer within {self._seconds:g} s")
+            raise _too_late(self._seconds)
         return outcome.result()
 
     def _leave_behind(self, outcome: concurrent.futures.Future[Any]) -> None:
@@ -117,7 +123,7 @@ class _AsyncLimited(Wrapper):
         try:
             return await asyncio.wait_for(call, self._seconds)
         except asyncio.TimeoutError as error:  # a class of its own before Python 3.11
-            raise TimeoutError(f"the embedder did not answer within {self._seconds:g} s") from error
+            raise _too_late(self._seconds) from error
 
 
 class _AsyncLimitedBatches(_AsyncLimited):

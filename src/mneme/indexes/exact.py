@@ -31,6 +31,9 @@ class ExactIndex:
         self._contents: Contents | None = None
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._dtype}>"
+
     @property
     def name(self) -> str:
         """Always "numpy"."""

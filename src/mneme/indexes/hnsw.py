@@ -64,6 +64,11 @@ class HnswIndex:
         self._contents: Contents | None = None
         self._closed = False
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self._dtype} on {self._maker.name}, m={self._settings.m}, ef={self._settings.ef}>"
+        )
+
     @property
     def name(self) -> str:
         """Always "hnsw": what it finds is approximate."""

@@ -14,7 +14,9 @@ def with_cache(sdk: Any, client: Any, cache: object, *, awaited: bool, transport
     """A copy of a client of the module *sdk*, with a transport of its own."""
     wanted = AsyncSemanticCache if awaited else SemanticCache
     if not isinstance(cache, wanted):
-        raise TypeError(f"{type(client).__name__} needs {'an' if awaited else 'a'} {wanted.__name__}")
+        raise TypeError(
+            f"{type(client).__name__} needs {'an' if awaited else 'a'} {wanted.__name__}, not {type(cache).__name__}"
+        )
     make: Any = AsyncCachingTransport if awaited else CachingTransport
     http_client = sdk.DefaultAsyncHttpxClient if awaited else sdk.DefaultHttpxClient
     return client.with_options(http_client=http_client(transport=make(cache, transport, **options)))

@@ -84,7 +84,9 @@ class Requests:
             from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- an extra
 
             if isinstance(error, BotoCoreError):
-                raise StoreBackendError(f"no client for DynamoDB can be made: {error}") from error
+                raise StoreBackendError(
+                    f"no client for DynamoDB can be made: {error}; pass region_name=, or set AWS_DEFAULT_REGION"
+                ) from error
             raise
 
     async def call(self, operation: str, arguments: Mapping[str, Any], patience: Patience | None = None) -> Item:
@@ -173,11 +175,15 @@ class Requests:
         if isinstance(error, ConnectionFailedError | HTTPClientError | OSError):
             patience.broken += 1
             if patience.broken > _BROKEN_LIMIT:
-                raise StoreBackendError(f"DynamoDB cannot be reached: {error}") from error
+                raise StoreBackendError(
+                    f"DynamoDB cannot be reached: {error}; check region, endpoint and network"
+                ) from error
             await patience.pause(error)
             return
         if isinstance(error, BotoCoreError):
-            raise StoreBackendError(f"DynamoDB cannot be asked: {error}") from error
+            raise StoreBackendError(
+                f"DynamoDB cannot be asked: {error}; check region and credentials (the AWS_ variables, or a profile)"
+            ) from error
         raise error
 
 

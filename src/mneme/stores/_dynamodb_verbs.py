@@ -53,6 +53,9 @@ class DynamoDBVerbs:
         self._pid = 0  # of the process that opened it
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._layout.prefix!r} in table {self._layout.table!r}>"
+
     @property
     def name(self) -> str:
         return "dynamodb"

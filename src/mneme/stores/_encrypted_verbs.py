@@ -50,6 +50,9 @@ class EncryptedVerbs:
         self._dim: int | None = None
         self._refused = 0
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} around {self._store!r}>"
+
     @property
     def name(self) -> str:
         return f"encrypted {self._store.name}"
@@ -252,7 +255,7 @@ class EncryptedVerbs:
         if page and all(self._seal.unseal(stored, vectors=False) is None for stored in page):
             raise DecryptionError(
                 "none of the first entries of the store can be decrypted: it was encrypted with another key ring, or "
-                "not at all"
+                "not at all; pass the ring it was written with, or open it without one"
             )
 
     def _unsealed(self, stored: Record, *, vectors: bool) -> Record | None:

@@ -69,6 +69,7 @@ class Links:
     def __init__(self, settings: Settings, driver: Driver) -> None:
         self._settings = settings
         self._driver = driver
+        self.where: str = settings.where
         self._meanings = Meanings(settings.where)
         self._pool = settings.pool
         self._own = settings.conninfo is not None

@@ -57,6 +57,9 @@ class PostgresVerbs:
         self._dim: int | None = None
         self._places: set[bytes] = set()  # partitions that are known to be in the database
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._links.where}>"
+
     @property
     def name(self) -> str:
         return "postgres"

@@ -55,6 +55,9 @@ class RedisVerbs:
         self._warned = True  # whether `delete` has told of that
         self._start()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._link.where}>"
+
     @property
     def name(self) -> str:
         return "redis"

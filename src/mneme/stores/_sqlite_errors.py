@@ -6,7 +6,12 @@ import sqlite3
 
 from mneme.errors import CacheClosedError, CorruptCacheError, MnemeError, StoreBackendError
 
-__all__ = ["meaning_of"]
+__all__ = ["REMEDY", "meaning_of"]
+
+REMEDY = (
+    "; restore it from a copy, save what can be read (`mneme check FILE --salvage NEW`), or delete it to start anew"
+)
+"""Of a file that is damaged."""
 
 _DAMAGED = ("malformed", "not a database", "unsupported file format", "could not decode", "constraint failed")
 
@@ -28,6 +33,6 @@ def meaning_of(error: sqlite3.Error, path: str, *, closed: bool) -> MnemeError:
     if closed or "closed database" in lowered:
         return CacheClosedError(f"the store {path!r} was closed")
     if any(word in lowered for word in _DAMAGED):
-        return CorruptCacheError(f"{path!r} is damaged ({text}); restore it from a copy, or delete it to start anew")
+        return CorruptCacheError(f"{path!r} is damaged ({text}){REMEDY}")
     remedy = next((remedy for word, remedy in _REMEDIES if word in lowered), "nothing was altered")
     return StoreBackendError(f"{path!r} could not be used: {text}; {remedy}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mneme.errors import CorruptCacheError, SchemaMigrationError, StoreBackendError
+from mneme.stores._sqlite_errors import REMEDY
 from mneme.stores._sqlite_schema import APPLICATION_ID, TABLES, version_of
 
 __all__ = ["checked_path", "inspect", "make", "remove", "size_of", "uri"]
@@ -56,10 +57,10 @@ def inspect(path: str, version: int, look: Callable[[sqlite3.Connection], object
         found = version_of(connection)
         _refuse_newer(path, found, version)
         if found == 0:
-            raise CorruptCacheError(f"{path!r} is damaged: it has no schema version")
+            raise CorruptCacheError(f"{path!r} is damaged: it has no schema version{REMEDY}")
         if found == version:
             if missing := TABLES - {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}:
-                raise CorruptCacheError(f"{path!r} is damaged: no table {', '.join(sorted(missing))}")
+                raise CorruptCacheError(f"{path!r} is damaged: no table {', '.join(sorted(missing))}{REMEDY}")
             look(connection)
     finally:
         connection.close()
@@ -141,9 +142,7 @@ def _refuse_truncated(path: str, header: bytes) -> None:
     pages = struct.unpack_from(">I", header, 28)[0]
     needed = pages * (65536 if page_size == 1 else page_size)
     if size_of(path) < needed:
-        raise CorruptCacheError(
-            f"{path!r} is damaged: {size_of(path)} of {needed} bytes are there; restore it from a copy"
-        )
+        raise CorruptCacheError(f"{path!r} is damaged: {size_of(path)} of {needed} bytes are there{REMEDY}")
 
 
 def checked_path(path: object) -> str:

@@ -129,7 +129,9 @@ def bring_up_to_date(connection: sqlite3.Connection, migrations: Sequence[Sequen
             "upgrade mneme, or use another file"
         )
     if found == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise CorruptCacheError("the file holds tables, but no schema version")
+        raise CorruptCacheError(
+            "the file holds tables, but no schema version: it is no cache, or damaged; choose another file"
+        )
     if found < len(migrations):
         for statements in migrations[found:]:
             for statement in statements:

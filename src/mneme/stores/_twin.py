@@ -49,6 +49,9 @@ class BlockingTwin:
     def name(self) -> str:
         return self._verbs.name
 
+    def __repr__(self) -> str:
+        return repr(self._verbs).replace(type(self._verbs).__name__, type(self).__name__, 1)
+
     def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
         return finished(self._verbs.open(fingerprint, dim))
 

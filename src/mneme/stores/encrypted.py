@@ -33,6 +33,9 @@ class _InPlace:
         setattr(self, name, verb)
         return verb
 
+    def __repr__(self) -> str:
+        return repr(self._store)
+
 
 class EncryptedStore(BlockingTwin):
     """Keeps entries in another store, encrypted: queries, responses, metadata, tags, scopes, namespaces and vectors.

@@ -50,6 +50,9 @@ class MemoryStore(Reembedding):
         self._counters: dict[str, Counters] = {}
         self._staged = {}
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {len(self._entries)} {'entry' if len(self._entries) == 1 else 'entries'}>"
+
     @property
     def name(self) -> str:
         return "memory"
@@ -64,7 +67,7 @@ class MemoryStore(Reembedding):
                 if self._fingerprint is not None and (self._fingerprint, self._dim) != (fingerprint, dim):
                     raise EmbedderMismatchError(
                         f"the store holds vectors of {self._fingerprint!r} (dim {self._dim}), "
-                        f"not of {fingerprint!r} (dim {dim})"
+                        f"not of {fingerprint!r} (dim {dim}): use the same embedder, or a new store"
                     )
                 self._fingerprint, self._dim = fingerprint, dim
                 self._opened_at, self._bound = self._switches, True

@@ -202,7 +202,8 @@ def _parts(
 ) -> tuple[str, Statements, SearchOptions, Any]:
     """What `PostgresVerbs` is made from, with every option checked. Nothing is connected yet."""
     if (conninfo is None) == (pool is None):
-        raise TypeError("pass exactly one of conninfo and pool=")
+        given = "neither" if conninfo is None else "both"
+        raise TypeError(f"pass a DSN, such as 'postgresql://me@db/app', or pool=, and not {given}")
     _check_schema(schema)
     for name, seconds in (("connect_timeout", connect_timeout), ("statement_timeout", statement_timeout)):
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):

@@ -113,7 +113,8 @@ class AsyncRedisStore(RedisVerbs):
 
 def check_options(url: object, client: object, prefix: object, timeout: object, max_connections: object) -> None:
     if (url is None) == (client is None):
-        raise TypeError("pass either a URL or client=")
+        given = "neither" if url is None else "both"
+        raise TypeError(f"pass a URL, such as 'redis://localhost:6379/0', or client=, and not {given}")
     if url is not None and not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")
     if not isinstance(prefix, str):

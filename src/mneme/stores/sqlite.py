@@ -100,6 +100,9 @@ class SQLiteStore(Reembedding):
         self._pid = 0  # of the process that opened it
         self._closed = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path!r}>"
+
     @property
     def name(self) -> str:
         return "sqlite"

@@ -31,6 +31,9 @@ class _Counting:
         """Every text it was called for, in order of arrival."""
         self._arrival = threading.Condition()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'fingerprint', '')!r}>"
+
     def _count(self, texts: Sequence[str]) -> int:
         """Note one call; its number, from 1."""
         with self._arrival:
