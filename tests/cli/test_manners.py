@@ -92,9 +92,16 @@ NEEDS_A_FILE = {
 
 
 def test_every_command_that_reads_a_file_is_listed_here():
-    assert NEEDS_A_FILE.keys() | {"put", "demo", "import", "plan", "calibrate", "certify", "completion"} == set(
-        COMMANDS
-    )
+    assert NEEDS_A_FILE.keys() | {
+        "put",
+        "demo",
+        "import",
+        "plan",
+        "pairs",
+        "calibrate",
+        "certify",
+        "completion",
+    } == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", NEEDS_A_FILE)

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        message = f"the command needs {error.name!r}, which is not installed; run: pip install 'mneme-cache[cli]'"
+        install = "pip install 'mneme-cache[cli]', or in a clone: pip install '.[cli]'"
+        message = f"the command needs {error.name!r}, which is not installed; run: {install}"
         if "--json" in given:
             message = json.dumps({"error": {"type": "ModuleNotFoundError", "message": message}})
         else:

@@ -14,6 +14,7 @@ from mneme.cli._completion import completion
 from mneme.cli._forget import forget
 from mneme.cli._get import get
 from mneme.cli._inspect import inspect
+from mneme.cli._pairs import pairs
 from mneme.cli._plan import plan
 from mneme.cli._put import put
 from mneme.cli._reembed import reembed
@@ -50,6 +51,6 @@ app.add_sections(
         "Looking": (get, inspect, stats),
         "Changing": (put, clear, forget, vacuum),
         "Moving": (export, import_, reembed),
-        "Trusting": (check, calibrate, certify),
+        "Trusting": (check, pairs, calibrate, certify),
     }
 )
