@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from showcase.app import app
 from showcase.settings import Settings
+from showcase.state import State
 
 HOST = "127.0.0.1"
 PORT = 8130
@@ -19,24 +21,29 @@ PORT = 8130
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted; what to tell the shell."""
+    wanted = _parser().parse_args(arguments)
     try:
-        wanted = _parser().parse_args(arguments)
         settings = _settings(wanted)
-        listening = _listen(wanted.port)
-        made = app(settings)
+        with _listen(wanted.port) as listening:
+            _serve(app(settings), listening)
     except (ImportError, OSError, ValueError) as error:
         print(f"showcase: {error}", file=sys.stderr)
         return 1
-    state = made.state.showcase
+    except KeyboardInterrupt:  # uvicorn raises it again when everything is closed
+        pass
+    return 0
+
+
+def _serve(made: Starlette, listening: socket.socket) -> None:
+    state: State = made.state.showcase
     state.model.probe()
     print(f"model     {state.model.description}")
     if state.model.trouble:
         print(f"          {state.model.trouble}")
-    print(f"cache     {state.file}{'' if settings.folder else ' (removed at the end)'}")
+    print(f"cache     {state.file}{'' if state.settings.folder else ' (removed at the end)'}")
     print(f"\n  Open http://{HOST}:{listening.getsockname()[1]}/  (Ctrl-C ends it)\n", flush=True)
     config = uvicorn.Config(made, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listening])
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,14 +68,10 @@ def _settings(wanted: argparse.Namespace) -> Settings:
 
 def _listen(port: int) -> socket.socket:
     """The socket, bound at once, so that a port that is taken is known before anything is loaded."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((HOST, port))
+        return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        listening.close()
         raise OSError(f"port {port} cannot be used ({error}); choose another with PORT=... or --port") from error
-    return listening
 
 
 if __name__ == "__main__":

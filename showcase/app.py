@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from mneme.ui import Frame, Link, Pages, guards, static
+from mneme.ui import Pages, guards, static
 from showcase import registry, web
 from showcase.sessions import SessionMiddleware
 from showcase.settings import Settings
@@ -34,7 +34,7 @@ def app(settings: Settings | None = None) -> Starlette:
     """
     state = State(settings or Settings())
     pages = registry.find()
-    frame = frame_of(pages)
+    frame = registry.frame()
     routes = [route for page in pages for route in page.routes(state)]
 
     @asynccontextmanager
@@ -53,8 +53,3 @@ def app(settings: Settings | None = None) -> Starlette:
     made.state.showcase = state
     made.state.pages = Pages(_HERE / "templates", frame=frame, showcase=state, all_pages=pages)
     return made
-
-
-def frame_of(pages: list[registry.Page]) -> Frame:
-    """What surrounds every page, those of the inspector as well."""
-    return Frame("mneme showcase", home="/", links=tuple(Link(page.title, page.path) for page in pages))

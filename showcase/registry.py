@@ -9,10 +9,11 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
+from mneme.ui import Frame, Link
 from showcase import pages
 from showcase.state import State
 
-__all__ = ["Page", "find"]
+__all__ = ["Page", "find", "frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,8 @@ def find() -> list[Page]:
     modules = [import_module(f"{pages.__name__}.{found.name}") for found in pkgutil.iter_modules(pages.__path__)]
     found = [module.PAGE for module in modules if hasattr(module, "PAGE")]
     return sorted(found, key=lambda page: page.order)
+
+
+def frame() -> Frame:
+    """What surrounds every page, those of the inspector as well."""
+    return Frame("mneme showcase", home="/", links=tuple(Link(page.title, page.path) for page in find()))

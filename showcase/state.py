@@ -55,11 +55,12 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # What can fail comes first, so that nothing is left behind.
+        self.embedder: Embedder = settings.embedder or LocalEmbedder()
+        self.model: Model = settings.answers or choose(settings.endpoint, settings.model, settings.api_key)
         self._temporary = None if settings.folder else tempfile.TemporaryDirectory(prefix="mneme-showcase-")
         self.folder = settings.folder or Path(self._temporary.name if self._temporary else ".")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.embedder: Embedder = settings.embedder or LocalEmbedder()
-        self.model: Model = settings.answers or choose(settings.endpoint, settings.model, settings.api_key)
         self.asker = Asker(self.model)
         self.recorder = Recorder()
         self.file = self.folder / FILE

@@ -22,7 +22,7 @@ __all__ = ["PAGE"]
 MOST_REQUESTS = 20_000
 MOST_OF_THE_MODEL = 200
 MOST_THREADS = 16
-_POINTS = 40
+_POINTS = 24
 _DEFAULT = Plan(requests=1500, threads=8, paraphrases=0.5, delay=0.3)
 
 

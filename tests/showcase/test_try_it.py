@@ -1,0 +1,141 @@
+"""The same question with and without the cache: what is streamed, what is explained, what goes wrong."""
+
+import html
+import threading
+
+import pytest
+
+from showcase.side_by_side import Done, Piece, Run
+
+HOSTILE = "<script>alert(1)</script> & <b>bold</b>?"
+FRAGMENT = {"hx-request": "true"}
+
+
+def stream(site, question):
+    """The events of a question, as htmx gets them: their text."""
+    reply = site.post("/try", data={"question": question}, headers=FRAGMENT)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    events = reply.text.split("\n\n")
+    assert events.pop() == ""
+    return ["\n".join(line.removeprefix("data: ") for line in event.split("\n")) for event in events]
+
+
+def test_the_model_answers_twice_at_first_and_then_once_less(site, model):
+    stream(site, "Why is the sky blue?")
+    assert len(model.questions) == 2
+    stream(site, "Why does the sky look blue?")
+    assert len(model.questions) == 3
+
+
+def test_the_answer_of_either_side_comes_in_pieces_and_then_whole(site):
+    first, *events = stream(site, "Why is the sky blue?")
+    assert 'id="with-text"' in first
+    assert 'id="without-text"' in first
+    for side in ("with", "without"):
+        pieces = [event for event in events if f'"#{side}-text" hx-swap="beforeend"' in event]
+        assert [piece.split(">")[1].split("<")[0] for piece in pieces] == ["This ", "answers: ", "Why is the sky blue?"]
+        [whole] = [event for event in events if f'"#{side}-side" hx-swap="innerHTML"' in event]
+        assert "This answers: Why is the sky blue?" in whole
+
+
+def test_what_the_cache_did_is_explained_as_it_was_before_it_stored_anything(site):
+    def steps(question):
+        [event] = [event for event in stream(site, question) if '"#steps"' in event]
+        return html.unescape(event)
+
+    assert "Nothing is stored there yet" in steps("How long does the train take from Paris to London?")
+    again = steps("How long does the train take from PARIS to London?")
+    assert "found" in again
+    assert "What does it mean?" not in again
+    other = steps("How long does it take to get from Paris to London by train?")
+    assert "answers</span>" in other
+    assert "384 numbers" in other
+    alike = steps("How long does the train take from London to Paris?")
+    assert "guarded" in alike
+    assert "direction" in alike
+    assert "the model was asked" in alike
+
+
+def test_without_a_script_both_answers_stand_on_the_whole_page(site):
+    page = site.post("/try", data={"question": "Why is the sky blue?"}).text
+    assert "<h1" in page
+    assert page.count("This answers: Why is the sky blue?") == 2
+    assert "What mneme did" in page
+
+
+def test_a_question_that_was_picked_is_the_one_that_is_asked(site, model):
+    site.post("/try", data={"question": "left over", "pick": "Why is the sky blue?"})
+    assert set(model.questions) == {"Why is the sky blue?"}
+
+
+def test_hostile_text_is_streamed_as_text(site):
+    events = "".join(stream(site, HOSTILE))
+    assert "<script>alert" not in events
+    assert "<b>bold" not in events
+    assert "&lt;script&gt;" in events
+
+
+def test_lines_and_blanks_of_an_answer_survive_the_stream(site, model, state):
+    stream(site, "one\n\ntwo")
+    assert state.cache.get("one two", scope=state.scope()) is not None
+    assert model.questions[0] == "one\n\ntwo"
+
+
+def test_a_question_that_is_none_is_answered_clearly(site, model):
+    reply = site.post("/try", data={"question": " "}, headers=FRAGMENT)
+    assert reply.status_code == 400
+    assert "question is empty" in reply.text
+    assert "at most 2,000" in site.post("/try", data={"question": "x" * 2001}).text
+    assert model.questions == []
+
+
+def test_a_model_that_does_not_answer_is_told_of_on_both_sides(site, model):
+    model.failure = "The model at nowhere does not answer."
+    events = "".join(stream(site, "Why?"))
+    assert events.count(model.failure) == 3  # two sides, and the last step
+    model.failure = None
+    assert "badge exact" not in "".join(stream(site, "Why?"))  # nothing was stored
+
+
+def test_an_answer_that_was_cut_off_is_shown_and_not_kept(site, model, state):
+    model.whole = False
+    events = "".join(stream(site, "Why?"))
+    assert "cut off" in events
+    assert state.cache.get("Why?", scope=state.scope()) is None
+
+
+@pytest.fixture
+def run(state):
+    started = Run(state, "Why is the sky blue?")
+    yield started
+    started.stop()
+    started.join()
+
+
+def test_the_side_with_the_cache_goes_first(run, model):
+    model.gate = threading.Event()
+    events = iter(run)
+    model.gate.set()
+    sides = [event.side for event in events if isinstance(event, Piece)]
+    assert sides[0] == "with"
+
+
+def test_leaving_in_the_middle_ends_both_sides(run, state):
+    events = iter(run)
+    next(events)
+    events.close()
+    run.join()
+    assert not any(thread.is_alive() for thread in run._threads)
+
+
+def test_a_hit_does_not_wait_for_the_model(state, model, run):
+    list(run)
+    model.gate = threading.Event()
+    again = Run(state, "Why is the sky blue?")
+    events = iter(again)
+    first = next(events)
+    assert isinstance(first, Done)
+    assert (first.side, first.outcome) == ("with", "exact")
+    model.gate.set()
+    assert [event.side for event in events if isinstance(event, Done)] == ["without"]
+    again.join()
