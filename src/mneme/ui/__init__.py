@@ -5,7 +5,7 @@ here too: a base template, styles, charts drawn as SVG on the server, and the ch
 Starlette application uses them so:
 
     ```python
-    frame = Frame("Showcase", links=(Link("Dashboard", "/"), Link("Inspector", "/inspector/")))
+    frame = Frame("Showcase", home="/", links=(Link("Dashboard", "/"), Link("Inspector", "/inspector/")))
     pages = Pages(Path(__file__).parent / "templates", frame=frame)
 
     def dashboard(request):  # a plain function: Starlette runs it in a thread, where a cache may be asked

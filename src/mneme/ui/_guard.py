@@ -41,12 +41,16 @@ _READS = ("GET", "HEAD")
 _STATIC = "/static/"
 
 
-def guards(*, token: str | None, hosts: Collection[str] | None = LOOPBACK) -> list[Middleware]:
+def guards(
+    *, token: str | None, ticket: str | None = None, hosts: Collection[str] | None = LOOPBACK
+) -> list[Middleware]:
     """The middleware for an application that shows a cache, outermost first.
 
     Args:
         token: What whoever asks must know: once as `?token=`, from then on as a cookie. `None`: whoever reaches the
             application may use it, because something else guards it.
+        ticket: Lets in like the token, but once: for the command line of a browser, which others on the machine can
+            read.
         hosts: The names, without ports, by which the application may be called; `None` for any.
 
     Raises:
@@ -55,7 +59,7 @@ def guards(*, token: str | None, hosts: Collection[str] | None = LOOPBACK) -> li
     if token is not None and not token:
         raise ValueError("the token is empty; make one with secrets.token_urlsafe()")
     found = [Middleware(_Headers), Middleware(_Origin, hosts=None if hosts is None else frozenset(hosts))]
-    return found if token is None else [*found, Middleware(_Token, token=token)]
+    return found if token is None else [*found, Middleware(_Token, token=token, ticket=ticket)]
 
 
 class _Headers:
@@ -101,9 +105,10 @@ class _Origin:
 class _Token:
     """Lets in who knows the token, and remembers it in a cookie that scripts cannot read."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, ticket: str | None) -> None:
         self.app = app
         self.token = token.encode()
+        self.ticket = None if ticket is None else ticket.encode()
         # Browsers keep one jar for all ports of a host: each server has a name of its own, and none learns the token.
         self.name = f"mneme_{hashlib.sha256(self.token).hexdigest()[:12]}"
         self.session = secrets.token_urlsafe(32)
@@ -119,7 +124,7 @@ class _Token:
             return None  # the same for everybody, and part of the package
         fields = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = [value for name, value in fields if name == "token"]
-        if given and scope["method"] == "GET" and secrets.compare_digest(given[-1].encode(), self.token):
+        if given and scope["method"] == "GET" and self._opens(given[-1].encode("utf-8", "replace")):
             rest = urlencode([(name, value) for name, value in fields if name != "token"])
             # The path may begin with two slashes, which a browser would read as another host.
             onward = RedirectResponse(f"/{scope['path'].lstrip('/')}{'?' if rest else ''}{rest}", 303)
@@ -132,6 +137,14 @@ class _Token:
             "Not yours to see",
             "Open the whole address that was printed when these pages were started: it ends in a token.",
         )
+
+    def _opens(self, given: bytes) -> bool:
+        if secrets.compare_digest(given, self.token):
+            return True
+        if self.ticket is None or not secrets.compare_digest(given, self.ticket):
+            return False
+        self.ticket = None
+        return True
 
 
 def _name(host: str) -> str:

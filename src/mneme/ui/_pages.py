@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 import anyio.from_thread
 import jinja2
@@ -16,6 +15,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from mneme.ui import _words
+from mneme.ui._browse import query_string
 from mneme.ui._frame import Frame
 
 __all__ = ["Pages", "posted", "static"]
@@ -46,8 +46,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.env.filters.update(_words.FILTERS, segment=functools.partial(quote, safe=""))
-        self.env.globals.update(globals, version=_version())
+        self.env.filters.update(_words.FILTERS)
+        self.env.globals.update({"version": _version(), "query_string": query_string} | globals)
 
     def show(self, request: Request, template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
         """The page that *template* makes of *values*.
@@ -55,7 +55,9 @@ class Pages:
         Raises:
             jinja2.TemplateError: There is no such template, or it is not right; or it prints what it was not given.
         """
-        return HTMLResponse(self.render(request, template, **values), status)
+        # Stored text may hold half a surrogate pair, which UTF-8 cannot: it is shown as an escape.
+        text = self.render(request, template, **values).encode("utf-8", "backslashreplace")
+        return HTMLResponse(text, status)
 
     def render(self, request: Request, template: str, /, **values: Any) -> str:
         """The same as text: for a fragment, or to be sent piece by piece."""

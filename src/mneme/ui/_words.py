@@ -99,6 +99,11 @@ def shown(value: Any, limit: int = 200) -> str:
     return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[:limit]}…"
 
 
+def typed(scope: Any) -> str:
+    """A scope as one types it into a form: a text as it is, a mapping as JSON."""
+    return "" if scope is None else scope if isinstance(scope, str) else json.dumps(scope, ensure_ascii=False)
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "span": span,
@@ -111,4 +116,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "similarity": similarity,
     "readable": readable,
     "shown": shown,
+    "typed": typed,
 }
