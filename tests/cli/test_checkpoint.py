@@ -152,9 +152,10 @@ def test_servers_are_named_by_their_address(mneme, filled, server_of, monkeypatc
         maker.close()
         server = "dynamodb://moved-by-command"
     there, back = tmp_path / "there.mneme", tmp_path / "back.mneme"
-    ran = mneme("export", server, back, "--prefix", "nobody_was_here")
-    assert (ran.code, ran.out) == (3, "")
-    assert "there is no cache" in ran.err
+    for _ in range(2):  # the first time made nothing that the second finds
+        ran = mneme("export", server, back, "--prefix", "nobody_was_here")
+        assert (ran.code, ran.out) == (3, "")
+        assert "there is no cache" in ran.err
     mneme("export", filled, there)
     assert mneme("import", there, server, "--prefix", prefix, "--json").document["entries"] == 3
     assert mneme("import", there, server, "--prefix", prefix).code == 3  # it holds entries now

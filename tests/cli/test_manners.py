@@ -11,6 +11,7 @@ import pytest
 import mneme as package
 from mneme.cli._app import app
 from mneme.cli._command import _MEANT
+from mneme.cli._open import without_password
 
 COMMANDS = sorted(app.commands)
 HASH = ("--embedder", "mneme.testing:HashEmbedder")
@@ -114,6 +115,30 @@ def test_a_missing_file_is_an_error_and_is_not_made(mneme, cache_path, command):
     assert (ran.code, ran.out) == (3, "")
     assert json.loads(ran.err)["error"]["type"] == "FileNotFoundError"
     assert not cache_path.exists()
+
+
+@pytest.mark.parametrize("command", sorted(NEEDS_A_FILE.keys() - {"export"}))
+def test_the_address_of_a_server_is_told_from_a_path_and_its_password_not_shown(mneme, command):
+    address = "redis://me:hunter2@localhost:6379/0"
+    ran = mneme(*(address if word == "FILE" else word for word in NEEDS_A_FILE[command]))
+    assert (ran.code, ran.out) == (3, "")
+    assert "hunter2" not in ran.err
+    assert "this command works with files" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("redis://me:hunter2@host:6379/0", "redis://me:***@host:6379/0"),
+        ("redis://:hunter2@host", "redis://:***@host"),
+        ("postgresql://me:hun@ter2@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("dynamodb://table", "dynamodb://table"),
+        ("a@b:c.db", "a@b:c.db"),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(address, shown):
+    assert without_password(address) == shown
 
 
 @pytest.mark.parametrize("command", NEEDS_A_FILE)

@@ -28,7 +28,7 @@ from pydantic_ai.native_tools import WebSearchTool
 
 from mneme import AsyncSemanticCache, SemanticCache
 from mneme.integrations.pydantic_ai import CachedModel
-from mneme.testing import FakeClock, HashEmbedder
+from mneme.testing import FailingEmbedder, FakeClock, HashEmbedder
 
 QUESTION = "What is the capital of Norway?"
 
@@ -338,6 +338,26 @@ async def test_a_cache_that_fails_is_passed_by(caplog):
     agent = Agent(CachedModel(Answers().model, cache))
     assert await ask(agent) == "answer 1"
     assert "could not be asked" in caplog.text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no such model"), ConnectionError("refused"), TimeoutError()])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_embedder_that_fails_is_passed_by(caplog, error, streamed):
+    with SemanticCache(":memory:", FailingEmbedder(HashEmbedder(), lambda _: True, error=error)) as cache:
+        agent = Agent(CachedModel(Answers().model, cache))
+        answers = []
+        for _ in range(2):
+            if streamed:
+                async with agent.run_stream(QUESTION) as result:
+                    answers.append((await result.get_output()).strip())
+            else:
+                answers.append(await ask(agent))
+        assert answers == ["answer 1", "answer 2"]
+        assert cache.stats().entries == 0
+    assert "could not be asked" in caplog.text  # nor could the answer be kept
+    bypassed = [record for record in caplog.records if record.mneme_event == "cache_bypassed"]
+    assert {record.mneme_error for record in bypassed} == {type(error).__name__}
+    assert {record.mneme_integration for record in bypassed} == {"pydantic_ai"}
 
 
 def test_what_is_no_cache_is_refused():

@@ -16,7 +16,7 @@ from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
 from mneme.cli._complete import as_file, namespaces as namespaces_of
 from mneme.cli._failure import Failure, asking, no
-from mneme.cli._open import opened, store_at
+from mneme.cli._open import opened, store_at, without_password
 from mneme.cli._out import Out, is_terminal
 from mneme.cli._progress import progress as progress_bar, reporting
 from mneme.tools.checkpoint import verify
@@ -143,13 +143,13 @@ def import_(
         stats, names = filled.stats(), filled.list_namespaces()
     out.document(
         {
-            "cache": cache,
+            "cache": without_password(cache),
             "entries": stats.entries,
             "namespaces": names,
             "embedder_fingerprint": stats.embedder_fingerprint,
         }
     )
-    out.say(f"{cache} holds {show.counted(stats.entries, 'entry')} now")
+    out.say(f"{without_password(cache)} holds {show.counted(stats.entries, 'entry')} now")
 
 
 def _check(out: Out, archive: str, limits: dict[str, int | None]) -> None:
@@ -177,8 +177,16 @@ def _source(cache: str, prefix: str) -> Iterator[SemanticCache]:
         with opened(Path(cache)) as found:
             yield found
         return
+    try:
+        there = store.exists()
+    except BaseException:
+        store.close()
+        raise
+    if not there:
+        store.close()
+        what = "in the schema" if cache.startswith("postgres") else "with the prefix"
+        raise Failure(
+            f"there is no cache at {without_password(cache)!r} {what} {prefix!r}; check both", "FileNotFoundError"
+        )
     with SemanticCache(store=store) as found:
-        stats = found.stats()
-        if not stats.entries and stats.embedder_fingerprint is None:
-            raise Failure(f"there is no cache at {cache!r} with the prefix {prefix!r}", "FileNotFoundError")
         yield found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import click
 
@@ -22,8 +23,7 @@ def opened(
 ) -> Iterator[SemanticCache]:
     """The cache in *file*. Without an embedder any can be listed, counted and cleaned, whoever made its vectors."""
     if not make and not file.exists():
-        message = f"there is no file {str(file)!r}; check the path (`mneme put` makes a new cache)"
-        raise Failure(message, "FileNotFoundError")
+        raise missing(file)
     with asking():
         # As a Path: the text ":memory:" would mean no file at all.
         cache = SemanticCache(Path(file), embedder, **options)
@@ -31,7 +31,31 @@ def opened(
         yield cache
 
 
-def store_at(where: str, prefix: str) -> Store | None:
+def missing(file: Path) -> Failure:
+    """To raise where there is no such file."""
+    name = str(file)
+    message = f"there is no file {name!r}; check the path (`mneme put` makes a new cache)"
+    if re.match(r"[a-z]+:/", name):  # a path has lost one of the two slashes
+        message = (
+            f"{without_password(name)!r} is no file, and this command works with files: `mneme export` makes one of it"
+        )
+    return Failure(message, "FileNotFoundError")
+
+
+def without_password(where: str) -> str:
+    """A URL as it may be shown."""
+    return re.sub(r"^([a-z]+:/+[^:@/]*):[^/]*@", r"\1:***@", where)
+
+
+class OnServer(Store, Protocol):
+    """A store that can say whether there is anything in its place."""
+
+    def exists(self) -> bool:
+        """Whether there is; makes nothing."""
+        ...
+
+
+def store_at(where: str, prefix: str) -> OnServer | None:
     """The store on the server that a URL names, unopened; `None` for what is no URL, so a file.
 
     Raises:

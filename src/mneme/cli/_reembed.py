@@ -10,8 +10,8 @@ import click
 from mneme import ReembedProgress
 from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
-from mneme.cli._failure import Failure, asking
-from mneme.cli._open import find_embedder
+from mneme.cli._failure import asking
+from mneme.cli._open import find_embedder, missing
 from mneme.cli._out import Out
 from mneme.cli._progress import reporting
 from mneme.tools.migrate import reembed as reembed_all
@@ -48,7 +48,7 @@ def reembed(*, source: Path, target: Path | None, embedder: str, batch_size: int
     """
     out = Out(as_json=as_json)
     if not source.exists():
-        raise Failure(f"there is no file {str(source)!r}; check the path", "FileNotFoundError")
+        raise missing(source)
     new = find_embedder(embedder)
     if new is None:
         raise click.UsageError("--embedder none makes no vectors; name the new embedder")

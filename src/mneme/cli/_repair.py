@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mneme import RepairReport, Salvaged
 from mneme.cli import _show as show
-from mneme.cli._failure import Failure, asking, no
-from mneme.cli._open import opened
+from mneme.cli._failure import asking, no
+from mneme.cli._open import missing, opened
 from mneme.cli._out import Out
 from mneme.stores import salvage
 
@@ -42,7 +42,7 @@ def _conclude(out: Out, report: RepairReport) -> None:
 def rescue(out: Out, file: Path, target: Path) -> None:
     """Copy what can be read of *file* into *target*; exits with 1 if entries were lost."""
     if not file.exists():
-        raise Failure(f"there is no file {str(file)!r}; check the path", "FileNotFoundError")
+        raise missing(file)
     with asking():
         done = salvage(file, target)
     out.document(asdict(done))

@@ -30,7 +30,7 @@ from mneme.stores._dynamodb_contents import Contents, Where
 from mneme.stores._dynamodb_directory import Directory
 from mneme.stores._dynamodb_journal import Journal
 from mneme.stores._dynamodb_log import Entry
-from mneme.stores._dynamodb_requests import Requests
+from mneme.stores._dynamodb_requests import Requests, TableMissingError
 from mneme.stores._dynamodb_rows import Content, items_of, record_of, staged, vector_of, wrong_shape
 from mneme.stores._dynamodb_statements import VERSION, Item, Key, Layout, as_key
 from mneme.stores._dynamodb_table import make_table
@@ -84,6 +84,20 @@ class DynamoDBVerbs:
             await self._journal.commit(lambda directory, _: plans.binding(directory, fingerprint, dim, where))
         self._pid = self._pid or os.getpid()
         return self._journal.look(lambda d: StoreInfo(d.fingerprint, d.dim, schema_version=VERSION, seq=d.seq))
+
+    async def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        if self._closed:
+            raise closed()
+        await self._requests.start()
+        try:
+            return await self._requests.get(self._layout.head) is not None
+        except TableMissingError:
+            return False
 
     async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         self._require_open()

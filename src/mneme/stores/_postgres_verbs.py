@@ -85,6 +85,20 @@ class PostgresVerbs:
         self._dim = info.dim
         return info
 
+    async def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        made = await self._links.open()
+        try:
+            ((_, relations, *_),) = await self._links.one(self._sql.inspect, (self._schema,))
+        finally:
+            if made:
+                await self._links.abandon()
+        return bool(relations)
+
     async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         if len(refs) == 1 and not vectors and not isinstance(refs[0], int):
             found = await self._links.one(self._sql.read_key, (refs[0],))

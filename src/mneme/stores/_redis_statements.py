@@ -314,6 +314,7 @@ class Scripts:
         every = [key_of(prefix, name).encode() for name in KEYS]
         changing = [*every, key_of(prefix, f"answer:{slot}").encode()]
         self.open = Script(_OPEN, every)
+        self.exists = Script("return redis.call('EXISTS', unpack(KEYS))", every)
         self.read_key = Script(_READ_KEY, every[:READ_KEYS])
         self.read = Script(_READ, every[:READ_KEYS])
         self.scan = Script(_SCAN, every)

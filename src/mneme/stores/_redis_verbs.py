@@ -71,6 +71,14 @@ class RedisVerbs:
         self._state = True
         return info
 
+    async def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        return bool(await exchange(self._link, self._scripts.exists, [], source=True))
+
     async def read(self, refs: Sequence[Ref], *, vectors: bool = False) -> list[Record | None]:
         if len(refs) == 1 and not vectors and isinstance(refs[0], bytes):  # the cold exact hit
             found = await self._ask("read_key", [refs[0]])

@@ -72,6 +72,14 @@ class DynamoDBStore(BlockingTwin):
         """What the partition keys of this cache begin with."""
         return self._store.prefix
 
+    def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        return finished(self._store.exists())
+
     def marked(self) -> str | None:
         return finished(self._store.marked())
 

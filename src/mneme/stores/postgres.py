@@ -107,6 +107,15 @@ class PostgresStore(BlockingTwin):
         with self._opening:
             return super().open(fingerprint, dim)
 
+    def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        with self._opening:
+            return finished(self._verbs.exists())
+
     def swap(self, records: Sequence[Record]) -> list[bool]:
         """As `SwappingStore.swap`."""
         return finished(self._verbs.swap(records))
@@ -186,6 +195,11 @@ class AsyncPostgresStore(PostgresVerbs):
     async def open(self, fingerprint: str | None, dim: int | None) -> StoreInfo:
         async with self._opening:
             return await super().open(fingerprint, dim)
+
+    async def exists(self) -> bool:
+        """As `PostgresStore.exists`."""
+        async with self._opening:
+            return await super().exists()
 
 
 def _parts(

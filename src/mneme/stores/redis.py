@@ -71,6 +71,14 @@ class RedisStore(BlockingTwin):
         self._own = RedisVerbs(BlockingLink(pools, f"{prefix!r} on {where}", 6 * timeout + 1), prefix, search)
         super().__init__(self._own)
 
+    def exists(self) -> bool:
+        """Whether there is a cache here, or anything else where one would be. Makes nothing, and need not be open.
+
+        Raises:
+            StoreBackendError: The server cannot be asked.
+        """
+        return finished(self._own.exists())
+
     def marked(self) -> str | None:
         return finished(self._own.marked())
 
