@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -90,6 +91,8 @@ class Bench:
         self._labels: dict[Duo, bool] = {}
         self._skipped: set[Duo] = set()
         self._lock = threading.Lock()
+        self._moves: list[float | None] = []
+        """The threshold after each label, as far as it is known."""
         self._guarantees: dict[float, tuple[int, Guarantee]] = {}
         """For each rate the latest, and for how many questions it was: a replay takes a second."""
 
@@ -109,7 +112,8 @@ class Bench:
         """Say whether two questions want the same answer. Raises `BadInputError` if they are no pair to label."""
         duo = self._checked(first, second)
         with self._lock:
-            self._labels.pop(duo, None)  # the latest stands last
+            if self._labels.pop(duo, None) is not None:  # the latest stands last
+                self._moves.clear()
             self._labels[duo] = same
             self._skipped.discard(duo)
             self._guarantees.clear()
@@ -128,6 +132,7 @@ class Bench:
             if not self._labels:
                 return None
             duo, same = self._labels.popitem()
+            del self._moves[len(self._labels) :]
             self._guarantees.clear()
         return self._as_label(duo, same=same)
 
@@ -145,6 +150,7 @@ class Bench:
         with self._lock:
             self._labels.clear()
             self._skipped.clear()
+            self._moves.clear()
             self._guarantees.clear()
 
     def labels(self) -> tuple[Label, ...]:
@@ -153,9 +159,24 @@ class Bench:
             labels = dict(self._labels)
         return tuple(self._as_label(duo, same=same) for duo, same in labels.items())
 
+    def moves(self) -> tuple[float | None, ...]:
+        """The threshold after each label; `None` where there was none yet."""
+        labels = self.labels()
+        with self._lock:
+            known = list(self._moves)
+        for count in range(len(known) + 1, len(labels) + 1):
+            curve = self._curve(labels[:count])
+            known.append(curve.threshold if curve else None)
+        with self._lock:
+            if len(known) == len(self._labels):  # nobody labelled meanwhile
+                self._moves = known
+        return tuple(known)
+
     def curve(self) -> Curve | None:
         """The curve and the threshold with the best F1; `None` before there is a pair of both kinds."""
-        labels = self.labels()
+        return self._curve(self.labels())
+
+    def _curve(self, labels: Sequence[Label]) -> Curve | None:
         same = [(one.first, one.second) for one in labels if one.same]
         different = [(one.first, one.second) for one in labels if not one.same]
         if not same or not different:

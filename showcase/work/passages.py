@@ -138,13 +138,13 @@ class Library:
 
 
 def paragraphs(page: str) -> Iterator[tuple[str, str]]:
-    """Heading and text of every paragraph of a Markdown page: no code, no tables, no lists of links."""
+    """Heading and text of every paragraph of a Markdown page: no code, no tables, no introductions of those."""
     heading = ""
     for part in re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL).split("\n\n"):
         text = plain(" ".join(part.split()))
         if text.startswith("#"):
             heading = text.lstrip("# ")
-        elif text[0:1].isalpha() and _FEWEST <= len(text.split()) <= _MOST:
+        elif text[0:1].isalpha() and not text.endswith(":") and _FEWEST <= len(text.split()) <= _MOST:
             yield heading, text
 
 

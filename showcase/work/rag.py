@@ -22,7 +22,9 @@ MOST_QUESTION, MOST_PASSAGE = 500, 1500
 PASSAGES = 3
 THRESHOLD = 0.85
 TTL = "1h"
-INSTRUCTION = "Answer the question in one or two short sentences, from the text alone."
+INSTRUCTION = "Answer the question in one or two short sentences, from the text alone. Write no code."
+# A very small model has forgotten the question by the end of the text, so it hears it twice.
+PROMPT = "Question: {question}\n\nText:\n{text}\n\nAnswer the question: {question}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Desk:
         self._cache = cache
         self._namespace = namespace
         self._model = model
-        self._scope = {"model": model.name if model else None, "passages": PASSAGES, "instruction": INSTRUCTION}
+        self._scope = {"model": model.name if model else None, "passages": PASSAGES, "prompt": INSTRUCTION + PROMPT}
 
     def ask(self, question: str) -> Answered:
         """The answer from the cache, or else worked out: retrieve, ask the model, keep.
@@ -176,8 +178,8 @@ class Desk:
     def _work_out(self, question: str, sources: tuple[Source, ...]) -> Reply:
         if self._model is None:
             return Reply(sources[0].text)
-        text = "\n\n".join(f"{source.heading}: {source.text}" for source in sources)
-        return self._model.ask(INSTRUCTION, f"Text:\n{text}\n\nQuestion: {question}")
+        text = "\n\n".join(source.text for source in sources)
+        return self._model.ask(INSTRUCTION, PROMPT.format(question=question, text=text))
 
 
 def _answered(question: str, response: Any, hit: Hit | None, seconds: float, *, kept: bool) -> Answered:

@@ -55,6 +55,11 @@ class Sessions(Generic[T]):
                     self._end(old)
             return made
 
+    def known(self, name: str) -> T | None:
+        """What belongs to the session of that name, if it was made already."""
+        with self._lock:
+            return self._kept.get(name)
+
     def __len__(self) -> int:
         return len(self._kept)
 

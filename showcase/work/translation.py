@@ -11,7 +11,7 @@ from showcase.work.asking import Asks
 from showcase.work.inputs import BadInputError, checked_text
 from showcase.work.phrases import LANGUAGES, carried_over, phrases
 
-__all__ = ["Refused", "Translated", "Translator"]
+__all__ = ["Kept", "Refused", "Translated", "Translator"]
 
 MOST_TEXT = 300
 THRESHOLD = 0.9
@@ -51,6 +51,16 @@ class Translated:
     """Numbers and placeholders that the translation should have and has not; then it is not kept."""
     cut_off: bool
     refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A translation in the cache."""
+
+    text: str
+    translation: str
+    language: str
+    by: str
 
 
 class Translator:
@@ -121,6 +131,13 @@ class Translator:
             lost=lost,
             cut_off=not whole,
             refused=refused,
+        )
+
+    def kept(self) -> tuple[Kept, ...]:
+        """The translations in the cache, in the order in which they were made."""
+        entries = self._cache.entries(namespace=self._namespace, limit=200)
+        return tuple(
+            Kept(one.query, one.response["translation"], one.scope["to"], one.response["by"]) for one in entries
         )
 
     def clear(self) -> None:
