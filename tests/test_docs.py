@@ -139,6 +139,26 @@ def test_every_relative_link_leads_somewhere(page):
     assert not dead, f"{name_of(page)}: {dead}"
 
 
+def test_the_index_lists_every_page_once():
+    """The site takes its order and its sections from these lines."""
+    listed = re.findall(
+        r"^(?:- |  )\[[^\]]*\]\(([\w-]+\.md)\)", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(page.name for page in ROOT.glob("docs/*.md") if page.name != "index.md")
+
+
+def test_every_example_is_named_on_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name_of(example) for example in EXAMPLES if f"examples/{example.name}" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_elsewhere_are_https_and_clickable(page):
+    prose = re.sub(r"`[^`\n]*`", "", without_blocks(page.read_text(encoding="utf-8")))
+    assert re.findall(r"\]\((?!https:|mailto:)[a-z]+:[^)]*\)", prose) == []
+    assert re.findall(r"(?<![(<\[])\bhttps?://\S+", prose) == [], "in angle brackets, or as the target of a text"
+
+
 def dead_links(page: Path) -> list[str]:
     return [link for link in links(page.read_text(encoding="utf-8")) if not leads_somewhere(page, link)]
 

@@ -14,6 +14,7 @@ myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # a page may begin its sections where it likes
 
 html_theme = "furo"
+pygments_dark_style = "one-dark"  # the usual one underlines the names of modules, as if they were links
 html_title = f"mneme {release}"
 html_show_copyright = False
 html_show_sphinx = False
