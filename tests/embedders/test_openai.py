@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from integrations.provider import serving
-from mneme import AsyncSemanticCache, EmbedderDimensionError, InputTooLongError, SemanticCache
+from mneme import AsyncSemanticCache, EmbedderBackendError, EmbedderDimensionError, InputTooLongError, SemanticCache
 from mneme.embedders.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
 from mneme.ports import AsyncEmbedder, Embedder
 
@@ -61,6 +61,19 @@ def test_other_errors_are_those_of_the_client(client, provider):
     provider.status = 503
     with pytest.raises(openai.InternalServerError):
         OpenAIEmbedder(client, "m", 8).embed("a")
+
+
+def test_an_answer_with_a_vector_too_few_is_refused(client, monkeypatch):
+    whole = client.embeddings.create
+
+    def cut(**asking):
+        answer = whole(**asking)
+        del answer.data[0]
+        return answer
+
+    monkeypatch.setattr(client.embeddings, "create", cut)
+    with pytest.raises(EmbedderBackendError, match="1 vectors for 2 texts"):
+        OpenAIEmbedder(client, "m", 8).embed_many(["a", "bb"])
 
 
 @pytest.mark.parametrize("numbers", [(0, 1), (8, 0)])

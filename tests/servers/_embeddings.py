@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -59,6 +60,8 @@ class Provider:
         """Changes an answer."""
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
+        self.busier = threading.Condition(self.lock)
+        """Notified when a request has come in."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,6 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             provider.most_busy = max(provider.busy, provider.most_busy)
             planned = provider.script.pop(0) if provider.script else None
             provider.asked.set()
+            provider.busier.notify_all()
         if provider.gate is not None:
             provider.gate.wait(30)
         with provider.lock:
@@ -362,6 +366,20 @@ SPEAKERS = {
 class Server(ThreadingHTTPServer):
     daemon_threads = False  # so that closing waits for them
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.open = []
+
+    def process_request(self, request, client_address):
+        self.open.append(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self):
+        """End the connections that clients have left open."""
+        for request in self.open:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that went away
             super().handle_error(request, client_address)
@@ -380,6 +398,7 @@ def providing():
     finally:
         server.shutdown()
         thread.join()
+        server.hang_up()
         server.server_close()
 
 

@@ -29,7 +29,9 @@ __all__ = [
     "Wait",
     "Wire",
     "batches",
+    "check_texts",
     "embedding",
+    "read",
     "says_too_long",
     "shown",
 ]
@@ -144,14 +146,19 @@ def embedding(wire: Wire, texts: Sequence[str], dim: int, backoff: Backoff) -> F
         EmbedderDimensionError: Its vectors do not have *dim* numbers.
         EmbedderBackendError: It cannot be reached, refuses, or answers what are no vectors.
     """
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"a text to embed must be a str, not {type(text).__name__}")
+    check_texts(texts)
     rows: list[Matrix] = []
     for some in batches(texts, wire.batch, wire.batch_bytes):
         answer = yield from _answered(wire, some, backoff)
-        rows.append(_read(wire, answer, len(some), dim))
+        rows.append(read(wire, answer, len(some), dim))
     return np.concatenate(rows) if rows else np.empty((0, dim), np.float32)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what is no text."""
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"a text to embed must be a str, not {type(text).__name__}")
 
 
 def batches(texts: Sequence[str], most: int, most_bytes: int | None = None) -> Iterator[list[str]]:
@@ -226,7 +233,8 @@ def _cause(answer: Answer | Lost) -> Exception | None:
     return answer.error if isinstance(answer, Lost) else None
 
 
-def _read(wire: Wire, document: Any, number: int, dim: int) -> Matrix:
+def read(wire: Wire, document: Any, number: int, dim: int) -> Matrix:
+    """The vectors in an answer to *number* texts. Raises like `embedding`."""
     try:
         vectors = wire.vectors(document)
         found = len(vectors)

@@ -13,7 +13,7 @@ import numpy as np
 import openai
 
 from mneme.embedders._shape import as_matrix
-from mneme.errors import InputTooLongError
+from mneme.errors import EmbedderBackendError, InputTooLongError
 from mneme.ports import Matrix, Vector
 
 __all__ = ["AsyncOpenAIEmbedder", "OpenAIEmbedder"]
@@ -54,16 +54,18 @@ class _OpenAI:
         for start in range(0, len(texts), self._batch):
             yield list(texts[start : start + self._batch])
 
-    def _matrix(self, answers: Sequence[Any]) -> Matrix:
-        rows = [one.embedding for answer in answers for one in sorted(answer.data, key=lambda one: one.index)]
+    def _matrix(self, answers: Sequence[Any], number: int) -> Matrix:
+        rows = [one.embedding for answer in answers for one in sorted(answer.data or (), key=lambda one: one.index)]
+        if len(rows) != number:
+            raise EmbedderBackendError(f"the server answered with {len(rows)} vectors for {number} texts")
         if not rows:
             return np.empty((0, self._dim), np.float32)
-        return as_matrix(rows, self._fingerprint, len(rows), self._dim)
+        return as_matrix(rows, self._fingerprint, number, self._dim)
 
 
-def _refused(error: openai.BadRequestError) -> Exception:
+def _says_too_long(error: openai.BadRequestError) -> bool:
     said = f"{error.code} {error.message}".lower()
-    return InputTooLongError(str(error)) if any(words in said for words in _TOO_LONG) else error
+    return any(words in said for words in _TOO_LONG)
 
 
 class OpenAIEmbedder(_OpenAI):
@@ -82,6 +84,7 @@ class OpenAIEmbedder(_OpenAI):
 
     Raises:
         ValueError: A number is less than 1.
+        EmbedderBackendError: On use: the server answers with fewer vectors than it was asked for.
     """
 
     def __init__(
@@ -106,8 +109,10 @@ class OpenAIEmbedder(_OpenAI):
         try:
             answers = [self._client.embeddings.create(input=some, **self._asking) for some in self._batches(texts)]
         except openai.BadRequestError as error:
-            raise _refused(error) from error
-        return self._matrix(answers)
+            if _says_too_long(error):
+                raise InputTooLongError(str(error)) from error
+            raise
+        return self._matrix(answers, len(texts))
 
 
 class AsyncOpenAIEmbedder(_OpenAI):
@@ -137,5 +142,7 @@ class AsyncOpenAIEmbedder(_OpenAI):
                 await self._client.embeddings.create(input=some, **self._asking) for some in self._batches(texts)
             ]
         except openai.BadRequestError as error:
-            raise _refused(error) from error
-        return self._matrix(answers)
+            if _says_too_long(error):
+                raise InputTooLongError(str(error)) from error
+            raise
+        return self._matrix(answers, len(texts))
