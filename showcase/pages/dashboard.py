@@ -20,7 +20,7 @@ from showcase.whatif import WhatIf
 
 __all__ = ["PAGE"]
 
-LEAST = 0.6
+LEAST = 0.4
 
 
 class Dashboard:

@@ -12,6 +12,11 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
+import showcase
+from mneme.embedders import LocalEmbedder
+from showcase.models import LocalModel
+from showcase.state import State
+
 ROOT = Path(__file__).parents[2]
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 CHROMIUM = os.environ.get("MNEME_CHROMIUM", "/usr/bin/chromium")
@@ -48,10 +53,10 @@ def serve() -> Iterator[Callable[..., str]]:
     """Serve an ASGI application on a free port of 127.0.0.1 until the test ends; its address, without a slash."""
     with contextlib.ExitStack() as running:
 
-        def start(app) -> str:
+        def start(app, *, lifespan: str = "off") -> str:
             listening = socket.create_server(("127.0.0.1", 0))
             running.callback(listening.close)
-            config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+            config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=2)
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
@@ -162,3 +167,24 @@ def photograph(page: Page, name: str, *, full: bool = False) -> None:
     path.parent.mkdir(exist_ok=True)
     page.evaluate("document.activeElement && document.activeElement.blur()")
     path.write_bytes(page.screenshot(full_page=full, animations="disabled"))  # given a path, it leaves threads behind
+
+
+# --- the showcase ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def embedder() -> LocalEmbedder:
+    return LocalEmbedder()
+
+
+@pytest.fixture(scope="session")
+def model() -> LocalModel:
+    """The small language model; `make test-browser` installs it. Loaded once."""
+    return LocalModel()
+
+
+@pytest.fixture
+def showcased(serve, embedder, model) -> tuple[str, State]:
+    """The showcase with both real models: its address, and what its pages share."""
+    made = showcase.app(showcase.Settings(embedder=embedder, answers=model))
+    return serve(made, lifespan="on"), made.state.showcase

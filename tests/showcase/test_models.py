@@ -317,13 +317,20 @@ def test_the_local_model_streams_and_counts():
     assert (answer.text, answer.tokens, answer.whole) == ("Because of light.", 12, True)
 
 
-def test_the_local_model_is_ended_after_its_third_sentence():
-    text = "One is so. Two is 3.5 of it. Three is it! Four never comes. Nor five."
-    for pieces in (re.findall(r"\S+ ?", text), re.findall(r" ?\S+", text), list(text)):
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("One is 3.5 of it. Two is it! Three never comes. Nor four.", "One is 3.5 of it. Two is it!"),
+        ("A paragraph: so.\n\nAnother never comes", "A paragraph: so."),
+        ("\n\n1. A list\n2. of two. \n\n3. and never three", "1. A list\n2. of two."),
+    ],
+)
+def test_the_local_model_is_ended_after_two_sentences_or_a_paragraph(text, kept):
+    for pieces in (re.findall(r"\S+ ?|\s", text), re.findall(r" ?\S+|\s", text), list(text)):
         model, heard = in_process(*map(delta, pieces), delta(ended="length")), []
         answer = model.answer(CHAT, say=heard.append)
-        assert (answer.text, answer.whole) == ("One is so. Two is 3.5 of it. Three is it!", True)
-        assert "".join(heard) == answer.text
+        assert (answer.text, answer.whole) == (kept, True)
+        assert "".join(heard).strip() == kept
         assert model._server.said < len(pieces)
 
 
