@@ -34,6 +34,7 @@ REFERENCE = {
     "mneme.integrations.httpx2": "transports for httpx2",
     "mneme.integrations.langchain": "the cache of LangChain",
     "mneme.integrations.langchain_agents": "middleware for agents of LangChain",
+    "mneme.integrations.llama_index": "a model and a key-value store for LlamaIndex",
     "mneme.integrations.langgraph": "the cache of LangGraph",
     "mneme.integrations.instructor": "the cache of Instructor",
     "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",

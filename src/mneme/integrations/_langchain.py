@@ -10,20 +10,12 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
+from mneme.integrations._chat import is_cut_off, numbered
+
 __all__ = ["Asked", "asked", "digest", "generations", "kept"]
 
 _BESIDE_THE_POINT = frozenset({"artifact", "id", "response_metadata", "usage_metadata"})
 """Of a message of an earlier turn: what it cost, what it was called, and what no model sees of it."""
-_NAMES_OF_IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
-_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
-_CUT_OFF = frozenset(
-    {
-        *("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "pause_turn"),
-        *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
-        *("blocklist", "malformed_function_call", "prohibited_content", "recitation", "safety", "spii"),
-    }
-)
-"""Why a model stopped that leaves something out, as providers say it, in small letters."""
 _VERSION = 1
 
 
@@ -61,29 +53,9 @@ def _messages(prompt: str) -> list[dict[str, Any]]:
     ):
         return []
     said = [{name: part for name, part in one["kwargs"].items() if name not in _BESIDE_THE_POINT} for one in value]
-    return _numbered(said)
-
-
-def _numbered(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with numbers for the names that calls of tools have by chance."""
-    numbers: dict[str, str] = {}
-    for message in messages:
-        calls = [*(message.get("tool_calls") or ()), {"id": message.get("tool_call_id")}]
-        for name in (call.get("id") for call in calls if isinstance(call, Mapping)):
-            if isinstance(name, str):
-                numbers.setdefault(name, str(len(numbers)))
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [renamed(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        return {
-            name: numbers.get(one, one) if name in _NAMES_OF_IDS and isinstance(one, str) else renamed(one)
-            for name, one in value.items()
-        }
-
-    return [renamed(message) for message in messages] if numbers else messages
+    calls = [call for one in said for call in (*(one.get("tool_calls") or ()), {"id": one.get("tool_call_id")})]
+    messages: list[dict[str, Any]] = numbered(said, [call.get("id") for call in calls if isinstance(call, Mapping)])
+    return messages
 
 
 def _texts(content: Any) -> tuple[str, Any]:
@@ -111,9 +83,7 @@ def kept(generations: Sequence[Generation]) -> dict[str, Any] | None:
     for generation in generations:
         message = generation.message if isinstance(generation, ChatGeneration) else None
         said = {**(generation.generation_info or {}), **(message.response_metadata if message is not None else {})}
-        if any(str(said.get(name)).lower() in _CUT_OFF for name in _REASONS):
-            return None
-        if said.get("status") in ("incomplete", "failed", "cancelled"):  # of the Responses API
+        if is_cut_off(said):
             return None
         if not generation.text and not (message is not None and getattr(message, "tool_calls", None)):
             return None

@@ -23,13 +23,12 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from mneme import Hit
+from mneme.integrations._chat import is_own_tool
 from mneme.integrations._langchain import Asked, asked, generations, kept
 
 __all__ = ["answer_of", "entry_of", "question_of"]
 
 _MARK = "mneme"
-_OWN_TOOLS = ("function", "custom")
-"""Kinds of tools that the caller runs; the provider's own look things up, and find something else tomorrow."""
 
 
 def question_of(request: ModelRequest[Any]) -> Asked | None:
@@ -56,9 +55,7 @@ def _tool(tool: BaseTool | dict[str, Any]) -> Any:
     """What a model is told of a tool. Raises `ValueError` for one that the provider runs."""
     if not isinstance(tool, Mapping):
         return [convert_to_openai_tool(tool), tool.extras]
-    kind = tool.get("type")
-    own = kind in _OWN_TOOLS if kind else "name" in tool and ("input_schema" in tool or "parameters" in tool)
-    if not own:
+    if not is_own_tool(tool):
         raise ValueError("the provider runs a tool")
     return tool
 

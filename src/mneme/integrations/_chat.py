@@ -1,0 +1,54 @@
+"""What the messages of all frameworks have in common. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["is_cut_off", "is_own_tool", "numbered"]
+
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_CUT_OFF = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "pause_turn"),
+        *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
+        *("blocklist", "malformed_function_call", "prohibited_content", "recitation", "safety", "spii"),
+    }
+)
+"""Why a model stopped that leaves something out, as providers say it, in small letters."""
+_STATES = ("incomplete", "failed", "cancelled")
+"""Of an answer of the Responses API that is not whole."""
+_OWN_TOOLS = ("function", "custom")
+"""Kinds of tools that the caller runs; the provider's own look things up, and find something else tomorrow."""
+_NAMES_OF_IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
+
+
+def is_cut_off(said: Mapping[str, Any]) -> bool:
+    """Whether a model says of its answer that something was left out."""
+    return any(str(said.get(name)).lower() in _CUT_OFF for name in _REASONS) or said.get("status") in _STATES
+
+
+def is_own_tool(tool: Mapping[str, Any]) -> bool:
+    """Whether the caller runs a tool that is described like this."""
+    kind = tool.get("type")
+    return kind in _OWN_TOOLS if kind else "name" in tool and ("input_schema" in tool or "parameters" in tool)
+
+
+def numbered(value: Any, ids: Iterable[Any]) -> Any:
+    """*value*, JSON, with numbers for the names *ids*, which calls of tools have by chance."""
+    numbers: dict[str, str] = {}
+    for name in ids:
+        if isinstance(name, str):
+            numbers.setdefault(name, str(len(numbers)))
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renamed(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: numbers.get(one, one) if name in _NAMES_OF_IDS and isinstance(one, str) else renamed(one)
+            for name, one in value.items()
+        }
+
+    return renamed(value) if numbers else value

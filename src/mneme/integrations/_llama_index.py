@@ -1,0 +1,172 @@
+"""What is asked of a model of LlamaIndex's. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.llms import LLM
+from llama_index.core.tools import BaseTool
+from pydantic import BaseModel
+
+from mneme.integrations._chat import is_own_tool, numbered
+
+__all__ = ["Asked", "identity_of", "more_of", "question_of_chat", "question_of_prompt"]
+
+_BESIDE_THE_POINT = frozenset(
+    {
+        *("api_key", "async_http_client", "callback_manager", "default_headers", "extra_headers", "http_client"),
+        *(
+            "max_retries",
+            "num_workers",
+            "rate_limiter",
+            "request_timeout",
+            "reuse_client",
+            "timeout",
+            "user",
+            "verbose",
+        ),
+    }
+)
+"""Who asks, and how it travels. None of it changes what is answered."""
+_ELSEWHERE = ("built_in_tools", "previous_response_id", "track_previous_responses")
+"""Parameters by which the conversation lies with the provider, or the provider runs tools."""
+_OBSERVATION = "Observation:"
+"""How a user's message begins that is none, but the result of a tool that LlamaIndex's ReAct agents ran."""
+
+
+class Asked(NamedTuple):
+    query: str
+    scope: dict[str, str]
+    exact: bool
+    """Whether only the very same query will do."""
+
+
+def identity_of(model: LLM) -> str | None:
+    """Everything about a model that may change its answers; `None` for one that must not be cached.
+
+    Raises:
+        TypeError: It has a parameter of which that cannot be told.
+    """
+    fields = model.model_dump(exclude=set(_BESIDE_THE_POINT))
+    if any(fields.get(name) for name in _ELSEWHERE):
+        return None
+    makers = [_plain(model.messages_to_prompt), _plain(model.completion_to_prompt)]
+    return _text([_name(type(model)), model.metadata.model_name, _plain(fields), makers])
+
+
+def question_of_chat(
+    identity: str, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], question: str | None, *, templated: bool
+) -> Asked | None:
+    """The query and scope of a conversation; `None` for what must not come from a cache.
+
+    *question* is what of the last message, which is *templated*, is asked; without one, all of it is, word for word.
+    """
+    if not messages or messages[-1].role != MessageRole.USER:
+        return None
+    try:
+        plain = [_message(message) for message in messages]
+        told = _told(kwargs)
+    except (TypeError, ValueError):  # an object that is no JSON, a file, or a tool that the provider runs
+        return None
+    texts = [block["text"] for block in plain[-1]["blocks"] if block["block_type"] == "text"]
+    query = "\n".join(texts)
+    if not query or query.isspace() or query.startswith(_OBSERVATION):
+        return None
+    exact = templated
+    for block in plain[-1]["blocks"]:
+        if question and templated and block["block_type"] == "text" and question in block["text"]:
+            query, block["text"], exact = question, _around(block["text"], question), False
+            break
+        if not templated and block["block_type"] == "text":
+            block["text"] = None
+    calls = [block.get("tool_call_id") for message in plain for block in message["blocks"]]
+    named = [message["additional_kwargs"].get("tool_call_id") for message in plain]
+    return _asked("chat", query, [identity, numbered(plain, [*calls, *named]), told], exact=exact)
+
+
+def question_of_prompt(
+    identity: str, prompt: str, kwargs: Mapping[str, Any], question: str | None, *, templated: bool
+) -> Asked | None:
+    """The query and scope of a prompt, likewise. *kwargs* hold whether it is formatted."""
+    if not prompt or prompt.isspace():
+        return None
+    try:
+        told = _told(kwargs)
+    except (TypeError, ValueError):
+        return None
+    if question and templated and question in prompt:
+        return _asked("completion", question, [identity, _around(prompt, question), told], exact=False)
+    return _asked("completion", prompt, [identity, None, told], exact=templated)
+
+
+def _asked(kind: str, query: str, context: Any, *, exact: bool) -> Asked:
+    digest = hashlib.sha256(_text(context).encode("utf-8", "surrogatepass")).hexdigest()
+    return Asked(query, {"llama-index": kind, "context": digest}, exact)
+
+
+def _around(text: str, question: str) -> list[str]:
+    before, _, after = text.rpartition(question)
+    return [before, after]
+
+
+def _told(kwargs: Mapping[str, Any]) -> Any:
+    if any(kwargs.get(name) for name in _ELSEWHERE):
+        raise ValueError("the conversation lies with the provider")
+    told = _plain({name: one for name, one in kwargs.items() if name not in _BESIDE_THE_POINT and one is not None})
+    if any(isinstance(tool, dict) and not is_own_tool(tool) for tool in told.get("tools") or ()):
+        raise ValueError("the provider runs a tool")
+    return told
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    """A message as JSON. Raises `ValueError` for one that is not all there."""
+    plain = message.model_dump(mode="json")
+    plain["blocks"] = [block for block in plain["blocks"] if block["block_type"] != "cache"]
+    if any(block.get("path") for block in plain["blocks"]):
+        raise ValueError("what the file holds may be another thing tomorrow")
+    plain["additional_kwargs"] = more_of(message, plain["additional_kwargs"])
+    return plain
+
+
+def more_of(message: ChatMessage, given: dict[str, Any]) -> dict[str, Any]:
+    """Without what is said twice: clients repeat calls of tools in their own words."""
+    repeated = any(isinstance(block, ToolCallBlock) for block in message.blocks)
+    return {name: one for name, one in given.items() if not (repeated and name == "tool_calls")}
+
+
+def _plain(value: Any) -> Any:
+    """*value* as JSON. Raises `TypeError` for an object of which nobody knows when it equals another."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return _of_object(value)
+
+
+def _of_object(value: Any) -> Any:
+    if isinstance(value, BaseTool):
+        return value.metadata.to_openai_tool(skip_length_check=True)
+    if isinstance(value, BaseModel):
+        return [_name(type(value)), _plain(value.model_dump())]
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        return [_name(value), value.model_json_schema()]
+    if callable(value) and hasattr(value, "__qualname__"):
+        return _name(value)
+    raise TypeError(f"{type(value).__qualname__} cannot be told from another")
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
