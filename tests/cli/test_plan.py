@@ -1,8 +1,13 @@
 """`plan`: what it reckons is what a cache of that size takes."""
 
+import importlib
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from benchmarks import store_sizes
 from mneme import SemanticCache
 from mneme.testing import HashEmbedder
 
@@ -60,7 +65,8 @@ def test_it_is_a_table_for_people(mneme):
     assert ran.code == 0
     lines = [line.split("\t") for line in ran.out.splitlines()]
     assert lines[0] == ["vector_dtype", "memory", "saved index", "database", "lookup", "worst case"]
-    assert [line[0] for line in lines[1:]] == ["float32", "float16", "int8"]
+    assert [line[0] for line in lines[1:4]] == ["float32", "float16", "int8"]
+    assert lines[4][0].startswith("an entry: ")
     assert lines[1][1].endswith("GiB")
 
 
@@ -69,3 +75,61 @@ def test_what_is_no_number_is_wrong_usage(mneme, number):
     ran = mneme("plan", "--entries", number, "--dim", "8")
     assert ran.code == 2
     assert "is no number; write 250000, 250k, 10m or 1.5b" in ran.err
+
+
+# --- other stores ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kind", ["memory", "redis", "postgres", "dynamodb"])
+def test_what_it_reckons_for_other_stores_is_near_what_their_servers_say(mneme, kind, monkeypatch, server_of):
+    monkeypatch.setattr(store_sizes, "COUNT", 1000)
+    monkeypatch.setattr(store_sizes, "FEW", 200)
+    server, measure = store_sizes.KINDS[kind]
+    with tempfile.TemporaryDirectory(prefix="mneme-sizes-") as directory:
+        if kind == "redis":  # of its own: all that it holds counts
+            with importlib.import_module("servers.redis").serving(Path(directory, "redis")) as address:
+                taken = measure(address, (DIM, 80, 1000))
+        else:
+            taken = measure(None if server is None else server_of(server), (DIM, 80, 1000))
+    said = mneme(
+        "plan", "--entries", "1k", "--dim", DIM, "--response-bytes", "1000", "--store", kind, "--json"
+    ).document
+    assert said["entry_bytes"] == pytest.approx(taken, rel=0.12)
+    assert {plan["database_bytes"] for plan in said["plans"]} == {said["entry_bytes"] * 1000}
+
+
+@pytest.mark.parametrize(("kind", "adds"), [("postgres", 5.4), ("redis", 12), ("memory", None), ("dynamodb", None)])
+def test_it_says_what_a_searching_server_takes(mneme, kind, adds):
+    arguments = ("plan", "--entries", "1m", "--dim", DIM, "--store", kind)
+    more = mneme(*arguments, "--json").document["server_search_bytes"]
+    assert more == (None if adds is None else pytest.approx(adds * DIM * 1_000_000, rel=0.02))
+    assert ("index_backend='store': " in mneme(*arguments).out) is (adds is not None)
+
+
+def test_a_month_on_dynamodb_is_units_times_prices(mneme):
+    arguments = ("plan", "--entries", "1m", "--dim", DIM, "--response-bytes", "1000", "--store", "dynamodb")
+    said = mneme(*arguments, "--json").document
+    assert said["request_units"] == {"exact_hit": 2, "semantic_hit": 3, "miss": 1, "put": 7, "put_in_batch": 3}
+    assert said["month"] is None
+    priced = (*arguments, "--gets", "10m", "--puts", "2m", "--prices", "0.2,1,0.5")
+    gigabytes = said["entry_bytes"] * 1_000_000 / 2**30
+    expected = 10 * 3 * 0.2 + 2 * 7 * 1 + gigabytes * 0.5
+    assert mneme(*priced, "--json").document["month"] == pytest.approx(expected)
+    assert f"at the most: {expected:,.2f}" in mneme(*priced).out
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--gets", "1m"],
+        ["--store", "redis", "--prices", "1,2,3"],
+        ["--store", "dynamodb", "--prices", "1,2,3"],
+        ["--store", "dynamodb", "--gets", "1", "--puts", "1", "--prices", "1,2"],
+        ["--store", "dynamodb", "--gets", "1", "--puts", "1", "--prices", "1,2,-3"],
+        ["--store", "dynamodb", "--gets", "1", "--puts", "1", "--prices", "1,2,nan"],
+        ["--store", "oracle"],
+    ],
+)
+def test_what_belongs_to_another_store_or_is_no_price_is_wrong_usage(mneme, more):
+    assert mneme("plan", "--entries", "1k", "--dim", "8", *more).code == 2
