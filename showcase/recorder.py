@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -65,14 +65,20 @@ _asking: ContextVar[Asking | None] = ContextVar("asking", default=None)
 
 
 class Recorder:
-    """A metrics hook that keeps the latest lookups. Called in the thread that asked, it tells whose event it is."""
+    """A metrics hook that keeps the latest lookups. Called in the thread that asked, it tells whose event it is.
+
+    Args:
+        apart: Namespaces with so many lookups that they would push out all others: theirs are kept apart.
+    """
 
     wants_seconds = True
 
-    def __init__(self) -> None:
+    def __init__(self, apart: Collection[str] = ()) -> None:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
+        self._apart = frozenset(apart)
         self._latest: deque[Seen] = deque(maxlen=KEPT)
+        self._latest_apart: deque[Seen] = deque(maxlen=KEPT)
 
     def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
         asking = _asking.get()
@@ -101,7 +107,7 @@ class Recorder:
         if asking is not None:
             asking.seen = seen
         with self._lock:
-            self._latest.append(seen)
+            (self._latest_apart if seen.namespace in self._apart else self._latest).append(seen)
 
     @contextmanager
     def asking(self, query: str, scope: Any = None) -> Iterator[Asking]:
@@ -113,12 +119,14 @@ class Recorder:
         finally:
             _asking.reset(token)
 
-    def latest(self, most: int = KEPT) -> list[Seen]:
-        """The latest lookups, the newest first."""
+    def latest(self, most: int = KEPT, *, apart: bool = True) -> list[Seen]:
+        """The latest lookups, the newest first; those that are kept apart among them, or not."""
         with self._lock:
-            return list(itertools.islice(reversed(self._latest), most))
+            found = [*self._latest, *self._latest_apart] if apart else list(self._latest)
+        return sorted(found, key=lambda seen: seen.number, reverse=True)[:most]
 
     def clear(self) -> None:
         """Forget them."""
         with self._lock:
             self._latest.clear()
+            self._latest_apart.clear()

@@ -40,4 +40,4 @@ def find() -> list[Page]:
 
 def frame() -> Frame:
     """What surrounds every page, those of the inspector as well."""
-    return Frame("mneme showcase", home="/", links=tuple(Link(page.title, page.path) for page in find()))
+    return Frame("mneme", home="/", links=tuple(Link(page.title, page.path) for page in find()))

@@ -19,10 +19,12 @@ from showcase.recorder import Recorder, Seen
 from showcase.settings import Settings
 from showcase.tour import Tour
 
-__all__ = ["Asked", "State"]
+__all__ = ["STRESS", "Asked", "State"]
 
 FILE = "showcase.db"
 THRESHOLD = 0.85
+# The namespace of the stress run.
+STRESS = "stress"
 # The page about tenants shows what a quota does.
 QUOTAS = {"globex": 4}
 INSTRUCTION = "Answer in one or two short sentences."
@@ -62,7 +64,7 @@ class State:
         self.folder = settings.folder or Path(self._temporary.name if self._temporary else ".")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.asker = Asker(self.model)
-        self.recorder = Recorder()
+        self.recorder = Recorder(apart=(STRESS,))
         self.file = self.folder / FILE
         self.cache = self.open_cache(FILE, metrics_hook=self.recorder, namespace_quotas=QUOTAS)
         self.started = time.time()

@@ -11,12 +11,10 @@ from typing import Any
 
 from mneme import MnemeError
 from showcase.models import CutOffError, ModelError
-from showcase.state import State
+from showcase.state import STRESS, State
 from showcase.traffic import Traffic
 
-__all__ = ["NAMESPACE", "Plan", "Sample", "Snapshot", "Stress", "percentile"]
-
-NAMESPACE = "stress"
+__all__ = ["Plan", "Sample", "Snapshot", "Stress", "percentile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ class Stress:
         with self._lock:
             if self._running():
                 return False
-            self._state.cache.clear_namespace(NAMESPACE)
+            self._state.cache.clear_namespace(STRESS)
             self._stop.clear()
             self._samples, self._plan, self._traffic = [], plan, Traffic(plan.paraphrases)
             self._taken, self._failure = 0, ""
@@ -128,7 +126,7 @@ class Stress:
                 request = self._traffic.next()
             try:
                 compute = functools.partial(self._compute, topic=request.topic)
-                asked = self._state.ask(request.question, compute, namespace=NAMESPACE)
+                asked = self._state.ask(request.question, compute, namespace=STRESS)
             except CutOffError:
                 continue  # not kept, and no answer either
             except (ModelError, MnemeError) as error:

@@ -50,7 +50,7 @@ class WhatIf:
 
     def latest(self, most: int = 40) -> list[Near]:
         """The latest questions whose text is known, the newest first."""
-        asked = [seen for seen in self._state.recorder.latest() if seen.query][:most]
+        asked = [seen for seen in self._state.recorder.latest(apart=False) if seen.query][:most]
         return [self._near(seen) for seen in asked]
 
     def _near(self, seen: Seen) -> Near:

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from showcase.pages.stress import charts, shown
-from showcase.stress import NAMESPACE, Plan, Sample, Snapshot, Stress, percentile
+from showcase.state import STRESS
+from showcase.stress import Plan, Sample, Snapshot, Stress, percentile
 from showcase.traffic import TOPICS, Traffic
 
 FRAGMENT = {"hx-request": "true"}
@@ -30,7 +31,7 @@ def test_every_request_is_answered_once_and_none_wrongly(stress, state):
     assert told.failure == ""
     assert len(told.samples) == 200
     assert told.wrong == 0
-    stats = state.cache.stats(NAMESPACE)
+    stats = state.cache.stats(STRESS)
     assert told.count("exact") == stats.hits_exact
     assert told.count("semantic") == stats.hits_semantic > 0
     assert told.count("miss") == stats.misses >= stats.entries > 0
