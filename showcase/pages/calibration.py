@@ -102,6 +102,7 @@ class Calibration:
             "rate": rate,
             "rates": work.RATES,
             "confidence": work.CONFIDENCE,
+            "careful": work.CAREFUL,
             "said": said,
             "curve": curve,
             "chart": drawn(curve) if curve else None,
@@ -132,6 +133,10 @@ def download(text: str, name: str) -> Response:
 
 def drawn(curve: work.Curve) -> Markup:
     """Precision and recall by threshold."""
+    careful = f"From {curve.careful:g} on precision is {work.CAREFUL:.0%}." if curve.careful is not None else ""
+    marks = {curve.threshold: f"F1 {curve.threshold:g}"}
+    if curve.careful is not None:
+        marks[curve.careful] = f"{work.CAREFUL:.0%} {curve.careful:g}"
     return line_chart(
         [
             Series(
@@ -148,11 +153,11 @@ def drawn(curve: work.Curve) -> Markup:
         title="What a threshold makes of your labels",
         description=(
             f"At {curve.threshold:g}, where the two are best together, precision is {curve.precision:.0%} and recall "
-            f"{curve.recall:.0%}."
+            f"{curve.recall:.0%}. {careful}"
         ),
         x_label="threshold",
         y_max=1.0,
-        marks=[(curve.threshold, f"{curve.threshold:g}")],
+        marks=list(marks.items()),
     )
 
 
@@ -160,7 +165,7 @@ def moved(moves: Sequence[float | None]) -> Markup:
     """The threshold with each label."""
     points = [(float(count), threshold) for count, threshold in enumerate(moves, start=1) if threshold is not None]
     return line_chart(
-        [Series("the best threshold", "primary", points)],
+        [Series("the threshold of the best balance", "primary", points)],
         title="How it moved with each label",
         description=f"{points[0][1]:g} after {points[0][0]:g} labels, {points[-1][1]:g} after {points[-1][0]:g}.",
         x_label="labels",

@@ -62,7 +62,7 @@ class Deduplication:
 
 
 PAGE = Page(
-    title="Deduplication",
+    title="Duplicates",
     path="/deduplication",
     summary="Lines that mean the same, and what only looks alike.",
     order=80,

@@ -147,7 +147,7 @@ class Memory:
 
 
 PAGE = Page(
-    title="Agent memory",
+    title="Memory",
     path="/memory",
     summary="Facts about users: recalled by meaning, expired, forgotten.",
     order=90,

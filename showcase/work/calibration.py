@@ -14,20 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from mneme import Certificate
+import numpy as np
+
+from mneme import CalibrationError, Certificate
+from mneme.calibration.pairs import ScoredPairs, best_threshold
 from mneme.calibration.selection import STARTS, Testing
 from mneme.tools.calibrate import CurvePoint, certify, find_threshold
 from showcase.work.inputs import BadInputError
 from showcase.work.questions import GRID, Duo, Pool
 from showcase.work.teaching import most_teaching
 
-__all__ = ["CONFIDENCE", "RATES", "Asked", "Bench", "Curve", "Guarantee", "Label", "Order"]
+__all__ = ["CAREFUL", "CONFIDENCE", "RATES", "Asked", "Bench", "Curve", "Guarantee", "Label", "Order"]
 
 Order: TypeAlias = Literal["teaching", "arrival"]
 RATES = (0.05, 0.1, 0.2)
 CONFIDENCE = 0.95
-_LOWEST = 0.5
-"""Below this no threshold is of interest."""
+CAREFUL = 0.95
+_GRID = tuple(step / 200 for step in range(100, 201))
+"""0.5, 0.505, ... 1: below no threshold is of interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,11 @@ class Curve:
     """How well similarity tells the labelled pairs apart."""
 
     threshold: float
+    """With the best balance of precision and recall, their F1."""
     precision: float
     recall: float
+    careful: float | None
+    """The lowest threshold with a precision of `CAREFUL`: a wrong answer is worse than one that is computed again."""
     points: tuple[CurvePoint, ...]
     same: int
     different: int
@@ -160,36 +167,42 @@ class Bench:
         return tuple(self._as_label(duo, same=same) for duo, same in labels.items())
 
     def moves(self) -> tuple[float | None, ...]:
-        """The threshold after each label; `None` where there was none yet."""
+        """The threshold of the best balance after each label; `None` where there was none yet."""
         labels = self.labels()
         with self._lock:
             known = list(self._moves)
-        for count in range(len(known) + 1, len(labels) + 1):
-            curve = self._curve(labels[:count])
-            known.append(curve.threshold if curve else None)
+        fingerprint = self.pool.embedder.fingerprint
+        known.extend(_balanced(labels[:count], fingerprint) for count in range(len(known) + 1, len(labels) + 1))
         with self._lock:
             if len(known) == len(self._labels):  # nobody labelled meanwhile
                 self._moves = known
         return tuple(known)
 
     def curve(self) -> Curve | None:
-        """The curve and the threshold with the best F1; `None` before there is a pair of both kinds."""
-        return self._curve(self.labels())
-
-    def _curve(self, labels: Sequence[Label]) -> Curve | None:
+        """The curve, and the thresholds that follow from it; `None` before there is a pair of both kinds."""
+        labels = self.labels()
         same = [(one.first, one.second) for one in labels if one.same]
         different = [(one.first, one.second) for one in labels if not one.same]
         if not same or not different:
             return None
-        found = find_threshold(same, different, self.pool.embedder)
+        found = find_threshold(same, different, self.pool.embedder, grid=_GRID)
         return Curve(
             threshold=found.threshold,
             precision=found.precision,
             recall=found.recall,
-            points=tuple(point for point in found.pr_curve if point.threshold >= _LOWEST),
+            careful=self._careful(same, different),
+            points=found.pr_curve,
             same=found.paraphrases,
             different=found.distractors,
         )
+
+    def _careful(self, same: list[tuple[str, str]], different: list[tuple[str, str]]) -> float | None:
+        try:
+            return find_threshold(
+                same, different, self.pool.embedder, target_metric="recall", min_precision=CAREFUL, grid=_GRID
+            ).threshold
+        except CalibrationError:  # no threshold is so precise
+            return None
 
     def traffic(self) -> list[tuple[str, str]]:
         """Questions with their answers, in order of arrival, as far as they are labelled without a gap."""
@@ -262,3 +275,11 @@ class Bench:
 def least_hits(rate: float) -> int:
     """How many labelled hits a promise takes at the least, if none of them is wrong."""
     return math.ceil(STARTS[0] * math.log(Testing(rate, CONFIDENCE).level) / math.log1p(-rate))
+
+
+def _balanced(labels: Sequence[Label], fingerprint: str) -> float | None:
+    """What `find_threshold` would say, from similarities that are known already: it is asked for after every label."""
+    same, different = (np.array([one.similarity for one in labels if one.same == kind]) for kind in (True, False))
+    if not len(same) or not len(different):
+        return None
+    return best_threshold(ScoredPairs(same, different, fingerprint), _GRID, "f1", None, None).threshold

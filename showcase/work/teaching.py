@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from showcase.work.questions import Duo
 
@@ -32,9 +33,11 @@ class Guess:
             weights += np.linalg.solve(bend, slope)
         self._weights = weights
 
-    def __call__(self, similarity: float) -> float:
-        """The chance that they mean the same."""
-        return float(1 / (1 + np.exp(-(self._weights[0] + self._weights[1] * (similarity - 0.8) * 10))))
+    def __call__(self, similarity: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The chance that they mean the same, for one similarity or for many."""
+        away = (np.asarray(similarity, dtype=np.float64) - 0.8) * 10
+        chance: npt.NDArray[np.float64] = 1 / (1 + np.exp(-(self._weights[0] + self._weights[1] * away)))
+        return chance
 
 
 def most_teaching(pairs: Mapping[Duo, float], labels: Mapping[Duo, bool], skipped: set[Duo]) -> Duo | None:
@@ -42,12 +45,10 @@ def most_teaching(pairs: Mapping[Duo, float], labels: Mapping[Duo, bool], skippe
     left = [duo for duo in pairs if duo not in labels and duo not in skipped]
     if not left:
         return None
-    known = np.array([pairs[duo] for duo in labels if duo in pairs])
-    guess = Guess((pairs[duo], same) for duo, same in labels.items() if duo in pairs)
-
-    def teaches(duo: Duo) -> tuple[float, Duo]:
-        chance = guess(pairs[duo])
-        apart = float(np.abs(known - pairs[duo]).min()) if len(known) else 1.0
-        return chance * (1 - chance) * min(1.0, 0.1 + apart / _APART), duo
-
-    return max(left, key=teaches)
+    similarities = np.array([pairs[duo] for duo in left])
+    chance = Guess((pairs[duo], same) for duo, same in labels.items() if duo in pairs)(similarities)
+    # The nearest labelled one, below or above; the ends stand for none.
+    known = np.array([-9.0, *sorted(pairs[duo] for duo in labels if duo in pairs), 9.0])
+    above = np.searchsorted(known, similarities)
+    apart = np.minimum(similarities - known[above - 1], known[above] - similarities)
+    return left[int(np.argmax(chance * (1 - chance) * np.minimum(1.0, 0.1 + apart / _APART)))]

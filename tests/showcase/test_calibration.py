@@ -9,7 +9,7 @@ from mneme import Certificate
 from mneme.calibration.files import read_pairs
 from mneme.testing import HashEmbedder
 from mneme.tools.calibrate import certify
-from showcase.work.calibration import RATES, Bench, least_hits
+from showcase.work.calibration import CAREFUL, RATES, Bench, least_hits
 from showcase.work.inputs import BadInputError
 from showcase.work.questions import GRID, Duo, Pool, Question, written
 from showcase.work.remembered import Remembered
@@ -43,6 +43,31 @@ def test_with_few_labels_there_is_a_threshold_that_tells_the_pairs_apart(bench):
     thresholds = [point.threshold for point in curve.points]
     assert thresholds == sorted(thresholds)
     assert thresholds[0] >= 0.5
+    assert curve.careful is None or curve.careful >= curve.threshold
+
+
+def test_a_careful_threshold_is_the_lowest_that_is_right_often_enough_and_there_may_be_none(bench):
+    bench.fill("teaching", 200)
+    curve = bench.curve()
+    precise = [point.threshold for point in curve.points if point.precision >= CAREFUL]
+    assert curve.careful == min(precise)
+    bench.clear()
+    *_, second, most_alike = sorted(bench.pool.pairs, key=bench.pool.similarity)
+    bench.label(most_alike.first, most_alike.second, same=False)
+    bench.label(second.first, second.second, same=True)
+    assert bench.curve().careful is None
+
+
+def test_the_way_of_the_threshold_ends_where_the_curve_has_it(bench):
+    bench.fill("teaching", 25)
+    moves = bench.moves()
+    assert len(moves) == 25
+    assert moves[-1] == bench.curve().threshold
+    assert moves[0] is None
+    bench.undo()
+    assert bench.moves() == moves[:-1]
+    bench.fill("teaching", 1)
+    assert bench.moves() == moves
 
 
 def test_the_pairs_that_teach_are_those_in_doubt(bench):
