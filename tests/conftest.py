@@ -44,6 +44,12 @@ def pytest_ignore_collect(collection_path, config):
     return True if collection_path == browser and not named else None
 
 
+# --- other people's packages -----------------------------------------------------------------------------------------
+
+# LiteLLM fetches a list of prices when it is imported, unless it is told to use the one it has.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+
 # --- async tests -----------------------------------------------------------------------------------------------------
 
 

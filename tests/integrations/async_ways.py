@@ -4,11 +4,14 @@ import contextlib
 
 import httpx
 import httpx2
+import litellm
 import openai
 
-from integrations.ways import langchain_model, said
+from integrations.litellm_alone import settled
+from integrations.ways import langchain_model, litellm_body, said
 from mneme.integrations import httpx as with_httpx, httpx2 as with_httpx2
 from mneme.integrations.langchain import AsyncLangChainCache
+from mneme.integrations.litellm import LiteLLMCache
 from mneme.integrations.openai import cached
 
 
@@ -72,4 +75,29 @@ async def langchain(address, cache):
         yield ask
 
 
-WAYS = [openai_whole, openai_stream, plain_httpx, plain_httpx2, langchain]
+@contextlib.asynccontextmanager
+async def litellm_whole(address, cache):
+    async def ask(asked):
+        response = await litellm.acompletion(**litellm_body(asked), client=client)
+        await settled()
+        return response.choices[0].message.content
+
+    litellm.cache = LiteLLMCache(cache)
+    async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client:
+        yield ask
+
+
+@contextlib.asynccontextmanager
+async def litellm_stream(address, cache):
+    async def ask(asked):
+        stream = await litellm.acompletion(**litellm_body(asked, stream=True), client=client)
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+        await settled()
+        return text
+
+    litellm.cache = LiteLLMCache(cache)
+    async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client:
+        yield ask
+
+
+WAYS = [openai_whole, openai_stream, plain_httpx, plain_httpx2, langchain, litellm_whole, litellm_stream]

@@ -5,10 +5,13 @@ import asyncio
 import pytest
 
 from integrations import async_ways, ways
+from integrations.litellm_alone import WARNS, alone
 from integrations.ways import Asked
 from mneme import AsyncSemanticCache, SemanticCache
 from mneme.embedders import LocalEmbedder
 from servers.language_model import tokens
+
+pytestmark = WARNS
 
 QUESTION = "What is the capital of Norway?"
 PARAPHRASE = "Which city is the capital of Norway?"
@@ -19,6 +22,12 @@ OTHERS = (Asked(ANOTHER), Asked(QUESTION, system="Be polite."), Asked(QUESTION, 
 @pytest.fixture(scope="module")
 def address(server_of):
     return server_of("language_model")
+
+
+@pytest.fixture(autouse=True)
+def litellm_alone(monkeypatch):
+    with alone(monkeypatch):
+        yield
 
 
 @pytest.fixture(scope="module")

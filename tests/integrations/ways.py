@@ -8,8 +8,10 @@ import anthropic
 import httpx
 import httpx2
 import instructor
+import litellm
 import openai
 from langchain_openai import ChatOpenAI
+from litellm.llms.custom_httpx.http_handler import HTTPHandler
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -17,6 +19,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from mneme.integrations import anthropic as with_anthropic, httpx as with_httpx, httpx2 as with_httpx2
 from mneme.integrations.langchain import LangChainCache
+from mneme.integrations.litellm import LiteLLMCache
 from mneme.integrations.openai import cached
 from mneme.integrations.pydantic_ai import CachedModel
 
@@ -176,6 +179,44 @@ def pydantic_ai(address, cache):
     yield ask
 
 
+@contextlib.contextmanager
+def litellm_whole(address, cache):
+    def ask(asked):
+        return litellm.completion(**litellm_body(asked), client=client).choices[0].message.content
+
+    litellm.cache = LiteLLMCache(cache)
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client:
+        yield ask
+
+
+@contextlib.contextmanager
+def litellm_stream(address, cache):
+    def ask(asked):
+        chunks = list(litellm.completion(**litellm_body(asked, stream=True), client=client))
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+    litellm.cache = LiteLLMCache(cache)
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client:
+        yield ask
+
+
+@contextlib.contextmanager
+def litellm_responses(address, cache):
+    def ask(asked):
+        about = {"instructions": asked.system, "temperature": asked.temperature, "max_output_tokens": 16}
+        where = {"model": f"openai/{MODEL}", "api_base": f"{address}/v1", "api_key": "k", "client": client}
+        return litellm.responses(input=asked.question, **about, **where).output[0].content[0].text
+
+    litellm.cache = LiteLLMCache(cache)
+    client = HTTPHandler()
+    yield ask
+    client.close()
+
+
+def litellm_body(asked, **more):
+    return {**asked.body(**more), "model": f"openai/{MODEL}"}
+
+
 WAYS = [
     openai_whole,
     openai_stream,
@@ -187,4 +228,7 @@ WAYS = [
     langchain,
     pydantic_ai,
     instructor_around_a_cached_client,
+    litellm_whole,
+    litellm_stream,
+    litellm_responses,
 ]

@@ -4,17 +4,23 @@ Its answers are real and short, and it takes real time for them; wise they are n
 """
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
 
 import httpx
 
-# Its standard input ends with the process that started it, however that ends.
+# The server is told by the kernel when the process that started it ends, however that ends. Only Linux can.
 _SERVE = """
-import sys
+import ctypes, os, sys, threading
 from importlib import metadata
 import xllamacpp
+
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit()
 
 parameters = xllamacpp.CommonParams()
 parameters.verbosity = -1  # its log goes past Python, straight to the terminal
@@ -30,7 +36,7 @@ parameters.hostnames = ["127.0.0.1"]
 parameters.port = 0
 server = xllamacpp.Server(parameters)
 print(server.listening_address, flush=True)
-sys.stdin.read()
+threading.Event().wait()
 """
 
 
@@ -44,7 +50,10 @@ def tokens(url):
 def serving(directory):
     """The address without a path: OpenAI's API is below `/v1`. Nothing is written."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", _SERVE, str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         with process.stdout, process.stderr:
@@ -54,6 +63,5 @@ def serving(directory):
                 raise RuntimeError(f"the language model did not start; `make test` installs it: {said}")
         yield address
     finally:
-        process.stdin.close()
         process.terminate()
         process.wait()
