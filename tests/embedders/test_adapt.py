@@ -250,12 +250,24 @@ def test_bad_arguments_are_refused(arguments, error):
 # --- libraries -------------------------------------------------------------------------------------------------------
 
 
+class Words:
+    """A tokenizer of transformers: numbers between two marks, and another for words that it does not know."""
+
+    all_special_ids = (100, 101, 102)
+    unk_token_id, cls_token_id, sep_token_id = all_special_ids
+    bos_token_id = eos_token_id = pad_token_id = mask_token_id = None
+
+    def __call__(self, text, *, truncation, verbose):
+        assert (truncation, verbose) == (False, False)
+        return {"input_ids": [101, *(len(word) if word.isascii() else 100 for word in text.split()), 102]}
+
+
 class SentenceTransformer:
     """Cuts off silently, is callable, and stands on a tokenizer that is told to cut off or not."""
 
     def __init__(self, *, name="all-MiniLM-L6-v2", dim=3, window=6, prompts=None, default_prompt_name=None):
         self.max_seq_length = window
-        self.prompts = prompts or {}
+        self.prompts = prompts or {"query": "", "document": ""}
         self.default_prompt_name = default_prompt_name
         self.truncate_dim = None
         self.batches = []
@@ -272,9 +284,9 @@ class SentenceTransformer:
     def get_sentence_embedding_dimension(self):
         return self._dim
 
-    def tokenizer(self, text, *, truncation, verbose):
-        assert truncation is False
-        return {"input_ids": [101, *map(len, text.split()), 102]}
+    @property
+    def tokenizer(self):
+        return Words()
 
     def encode(self, sentences, *, batch_size=32, show_progress_bar=None, convert_to_numpy=True):
         assert self.busy.acquire(blocking=False), "called from two threads at once"
@@ -316,6 +328,32 @@ def test_sentence_transformers_counts_the_prompt_and_knows_it_by_its_fingerprint
     with pytest.raises(InputTooLongError):
         prompted.embed("one two three four")
     assert plain.fingerprint != prompted.fingerprint
+    assert prompted.fingerprint.endswith(';prompt="query: "')
+    unused = as_embedder(SentenceTransformer(prompts={"query": "query: ", "new in a release": ""}))
+    assert unused.fingerprint == plain.fingerprint, "what is not used changes no vector"
+
+
+def test_sentence_transformers_is_not_asked_for_texts_that_look_the_same_to_its_model():
+    embedder = as_embedder(SentenceTransformer())
+    with pytest.raises(InputTooLongError, match="has no token for a word of the text"):
+        embedder.embed("reset 🎉")
+    with pytest.raises(InputTooLongError, match="no token for anything in ' '"):
+        embedder.embed(" ")
+
+
+def test_a_token_for_what_is_unknown_that_ends_every_text_says_nothing(monkeypatch):
+    monkeypatch.setattr(Words, "unk_token_id", Words.sep_token_id)
+    assert as_embedder(SentenceTransformer()).embed("banana").shape == (3,)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("backend", "onnx"), ("dtype", "torch.bfloat16"), ("truncate_dim", 2)])
+def test_the_fingerprint_of_sentence_transformers_holds_how_it_computes(setting, value):
+    model = SentenceTransformer()
+    setattr(model, setting, value)
+    assert f";{setting}=" in as_embedder(model).fingerprint
+    usual = SentenceTransformer()
+    usual.backend, usual.dtype = "torch", "torch.float32"
+    assert as_embedder(usual).fingerprint == as_embedder(SentenceTransformer()).fingerprint
 
 
 @pytest.mark.parametrize("window", [None, float("inf")])
@@ -361,8 +399,9 @@ class StaticModel:
         self.normalize = normalize
         self.max_length = 512
 
-    def encode(self, sentences, *, show_progress_bar=False, max_length=512, batch_size=1024):
+    def encode(self, sentences, *, show_progress_bar=False, max_length=512, batch_size=1024, use_multiprocessing=True):
         assert max_length is None, "it would cut off silently"
+        assert not use_multiprocessing
         return np.array([letters(text) for text in sentences])
 
 
@@ -372,37 +411,6 @@ def test_model2vec():
     assert embedder.embed_many(["a", "bb"]).shape == (2, 3)
     assert embedder.fingerprint.endswith(".StaticModel:potion-base-8M;normalize=true")
     assert embedder.fingerprint != as_embedder(StaticModel(normalize=False)).fingerprint
-
-
-class TextEmbedding:
-    """fastembed: generators, and a tokenizer that is set to cut off."""
-
-    model_name = "BAAI/bge-small-en-v1.5"
-    embedding_size = 3
-
-    class Tokenizer:
-        @staticmethod
-        def encode(text):
-            words = text.split()
-            return SimpleNamespace(ids=words[:4], overflowing=[words[4:]] if len(words) > 4 else [])
-
-    model = SimpleNamespace(tokenizer=Tokenizer())
-
-    def embed(self, documents, batch_size=256, parallel=None):
-        for text in documents:
-            yield np.array(letters(text))
-
-    def query_embed(self, query):
-        raise AssertionError("a cache compares like with like")
-
-
-def test_fastembed():
-    embedder = as_embedder(TextEmbedding())
-    assert (embedder.dim, embedder.embed("banana").tolist()) == (3, [6.0, 3.0, 1.0])
-    assert embedder.embed_many(["a", "bb"]).tolist() == [[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]]
-    assert embedder.fingerprint.endswith(".TextEmbedding:BAAI/bge-small-en-v1.5")
-    with pytest.raises(InputTooLongError, match="longer than the 4 tokens"):
-        embedder.embed("one two three four five")
 
 
 class Embeddings:

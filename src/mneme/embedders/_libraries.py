@@ -6,15 +6,18 @@ there is none, and the caller has to give one.
 
 from __future__ import annotations
 
+import copy
 import functools
+import hashlib
 import json
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mneme.errors import InputTooLongError
+import numpy as np
+
+from mneme.embedders._windows import refuse_unseen, refuse_unseen_by_transformers, unknown_token
 
 __all__ = ["Recipe", "recipe_for"]
 
@@ -79,30 +82,34 @@ def _is_sentence_transformers(obj: Any) -> bool:
 def _sentence_transformers(obj: Any) -> Recipe:
     # Its fast tokenizer is not safe to reconfigure from two threads, and counting tokens without cutting does that.
     lock = threading.Lock()
+    tokenizer: Any = getattr(obj, "tokenizer", None)
+    source = _kind(obj)
+    prompt = (getattr(obj, "prompts", None) or {}).get(getattr(obj, "default_prompt_name", None)) or ""
+
+    static = not callable(tokenizer) and _has(tokenizer, "encode")
+    unknown = unknown_token(tokenizer) if static else None
 
     def embed_many(texts: list[str]) -> Any:
         with lock:
-            _refuse_too_long(obj, texts)
+            if callable(tokenizer):
+                window = getattr(obj, "max_seq_length", None)
+                refuse_unseen_by_transformers(tokenizer, texts, source, window=window, prompt=prompt)
+            elif static:
+                refuse_unseen(tokenizer, texts, source, unknown=unknown, special=False)
             return obj.encode(texts, show_progress_bar=False, convert_to_numpy=True)
 
+    # The prompts that are not used change no vector, and a new release may bring new ones.
+    more = {"prompt": prompt or None, "backend": _unless(obj, "backend", "torch")}
+    more["dtype"] = _unless(obj, "dtype", "torch.float32")
+    name = _fingerprint(obj, _transformer_name(obj), without=("prompts", "default_prompt_name"), more=more)
     # Older releases have only the longer name, newer ones warn of it.
     ask = getattr(obj, "get_embedding_dimension", None) or obj.get_sentence_embedding_dimension
-    return Recipe(_kind(obj), _fingerprint(obj, _transformer_name(obj)), _number(ask()), embed_many)
+    return Recipe(source, name, _number(ask()), embed_many)
 
 
-def _refuse_too_long(obj: Any, texts: list[str]) -> None:
-    """Raise `InputTooLongError` where sentence-transformers would cut off without a word."""
-    window = getattr(obj, "max_seq_length", None)
-    tokenizer: Any = getattr(obj, "tokenizer", None)
-    if not callable(tokenizer) or not isinstance(window, (int, float)) or not math.isfinite(window):
-        return
-    tokenize: Callable[..., Any] = tokenizer
-    prompts = getattr(obj, "prompts", None) or {}
-    prompt = prompts.get(getattr(obj, "default_prompt_name", None)) or ""
-    for text in texts:
-        tokens = len(tokenize(prompt + text, truncation=False, verbose=False)["input_ids"])
-        if tokens > window:
-            raise InputTooLongError(f"the text has {tokens} tokens; {_kind(obj)} would cut it off after {window}")
+def _unless(obj: Any, setting: str, usual: str) -> str | None:
+    value = getattr(obj, setting, None)
+    return None if value is None or str(value) == usual else str(value)
 
 
 def _transformer_name(obj: Any) -> str | None:
@@ -130,9 +137,44 @@ def _is_model2vec(obj: Any) -> bool:
 
 
 def _model2vec(obj: Any) -> Recipe:
-    # max_length=None: by default it cuts off after 512 tokens without a word. It has no window of its own.
-    embed_many = functools.partial(obj.encode, show_progress_bar=False, max_length=None)
-    return Recipe(_kind(obj), _fingerprint(obj, _name(obj), without="max_length"), obj.dim, embed_many)
+    source = _kind(obj)
+    # By default it cuts off after 512 tokens without a word, has no window of its own, and sets its tokenizer anew with
+    # every call: a call in another thread would switch the cut on again. So a twin with a tokenizer of its own is used.
+    lock = threading.Lock()
+    twin = copy.copy(obj)
+    tokenizer: Any = getattr(obj, "tokenizer", None)
+    if _has(tokenizer, "to_str"):
+        twin.tokenizer = tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+        tokenizer.no_truncation()
+    twin.max_length = None
+
+    def embed_many(texts: list[str]) -> Any:
+        with lock:
+            if _has(tokenizer, "encode"):  # it leaves out the words that it does not know
+                unknown = getattr(obj, "unk_token_id", None)
+                refuse_unseen(tokenizer, texts, source, unknown=unknown, special=False)
+            return twin.encode(texts, show_progress_bar=False, max_length=None, use_multiprocessing=False)
+
+    # Its name is that of the model it was distilled from, if it has one at all: the content tells.
+    content = _content(obj, tokenizer)
+    name = _name(obj) or ("unnamed" if content else None)
+    fingerprint = _fingerprint(obj, name, without=("max_length",), more={"sha256": content})
+    return Recipe(source, fingerprint, obj.dim, embed_many)
+
+
+def _content(obj: Any, tokenizer: Any) -> str | None:
+    """A hash of all that a static model makes vectors of."""
+    vectors = getattr(obj, "embedding", None)
+    if vectors is None or not _has(tokenizer, "to_str"):
+        return None
+    parts = (vectors, getattr(obj, "weights", None), getattr(obj, "token_mapping", None))
+    found = hashlib.sha256(tokenizer.to_str().encode())
+    for part in parts:
+        if part is not None:
+            array = np.ascontiguousarray(part)
+            found.update(f"{array.dtype}{array.shape}".encode())
+            found.update(array.data.cast("B"))
+    return found.hexdigest()[:16]
 
 
 def _is_llama_index(obj: Any) -> bool:
@@ -160,22 +202,22 @@ def _is_fastembed(obj: Any) -> bool:
 
 
 def _fastembed(obj: Any) -> Recipe:
+    source = _kind(obj)
+    model = getattr(obj, "model", None)
+    look = functools.cache(unknown_token)
+
     def embed_many(texts: list[str]) -> Any:
-        _refuse_cut_off(obj, texts)
+        if model is not None and getattr(model, "tokenizer", None) is None:  # lazy_load=True: the first text loads it
+            list(obj.embed(["a"]))
+        tokenizer: Any = getattr(model, "tokenizer", None)
+        if _has(tokenizer, "encode"):  # set to cut off, and to say what it cut off
+            refuse_unseen(tokenizer, texts, source, unknown=look(tokenizer))
         return list(obj.embed(texts))
 
-    return Recipe(_kind(obj), _fingerprint(obj, _name(obj)), _number(getattr(obj, "embedding_size", None)), embed_many)
-
-
-def _refuse_cut_off(obj: Any, texts: list[str]) -> None:
-    """Raise `InputTooLongError` where the tokenizer of fastembed, which is set to cut off, does so."""
-    tokenizer: Any = getattr(getattr(obj, "model", None), "tokenizer", None)
-    if not _has(tokenizer, "encode"):
-        return
-    for text in texts:
-        encoding = tokenizer.encode(text)
-        if getattr(encoding, "overflowing", None):
-            raise InputTooLongError(f"the text is longer than the {len(encoding.ids)} tokens that {_kind(obj)} takes")
+    # Its class says how the model's output is pooled, which releases of fastembed have changed.
+    more = {"by": type(model).__qualname__, "path": getattr(model, "_specific_model_path", None)}
+    fingerprint = _fingerprint(obj, _name(obj), more=more)
+    return Recipe(source, fingerprint, _number(getattr(obj, "embedding_size", None)), embed_many)
 
 
 def _is_wordllama(obj: Any) -> bool:
@@ -224,10 +266,13 @@ def _name(obj: Any) -> str | None:
     return None
 
 
-def _fingerprint(obj: Any, name: str | None, *, without: str = "") -> str | None:
+def _fingerprint(
+    obj: Any, name: str | None, *, without: tuple[str, ...] = (), more: Mapping[str, object] | None = None
+) -> str | None:
     if name is None:
         return None
-    settings = {key: _setting(getattr(obj, key, None)) for key in _SETTINGS if key != without}
+    settings = {key: _setting(getattr(obj, key, None)) for key in _SETTINGS if key not in without}
+    settings |= {key: _setting(value) for key, value in (more or {}).items()}
     said = {key: value for key, value in settings.items() if value is not None}
     return f"{_kind(obj)}:{name}" + "".join(f";{key}={value}" for key, value in sorted(said.items()))
 

@@ -36,19 +36,22 @@ def as_embedder(obj: Any, *, fingerprint: str | None = None, dim: int | None = N
 
     Accepted are a function from text to vector, a coroutine function (the embedder is asynchronous then), an object
     with such a method `embed`, and the objects of sentence-transformers, model2vec, fastembed, WordLlama, LangChain and
-    LlamaIndex. Texts that sentence-transformers or fastembed would cut off raise `InputTooLongError`; inside LangChain
-    and LlamaIndex, and in a function, it cannot be seen, and a function should raise it itself.
+    LlamaIndex. Texts that sentence-transformers or fastembed would cut off raise `InputTooLongError`, and so do those
+    with a word that these two or model2vec have no token for, which would look like any other such text; inside
+    LangChain and LlamaIndex, and in a function, it cannot be seen, and a function should raise it itself.
 
     Where the dimension is known from neither *obj* nor *dim*, the first vector tells; who asks for `dim` before that
     makes the embedder embed one short text.
 
-    A library object is called in whatever thread calls the embedder; those of sentence-transformers one at a time.
+    A library object is called in whatever thread calls the embedder; those of sentence-transformers and model2vec one
+    at a time.
 
     Args:
         obj: What turns text into a vector.
         fingerprint: Names everything that changes a vector; a cache refuses vectors of another fingerprint. Needed for
             a function. For library objects the default is made of class, model name and settings; a model loaded
-            from a directory is known by its path alone, so give one when its content changes.
+            from a directory is known by its path alone, so give one when its content changes. One of model2vec is known
+            by its content.
         dim: Length of the vectors. Needed for a coroutine function, as finding out would take an event loop of its own,
             which the connections of its client would outlive.
 
