@@ -1,5 +1,6 @@
 """The documentation is true: snippets and examples run, links lead somewhere, commands exist."""
 
+import ast
 import os
 import re
 import subprocess
@@ -145,6 +146,14 @@ def test_the_index_lists_every_page_once():
         r"^(?:- |  )\[[^\]]*\]\(([\w-]+\.md)\)", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert sorted(listed) == sorted(page.name for page in ROOT.glob("docs/*.md") if page.name != "index.md")
+
+
+def test_every_module_that_a_page_imports_from_is_in_the_reference():
+    build = ast.parse((ROOT / "docs/site/build.py").read_text(encoding="utf-8"))
+    constants = {node.targets[0].id: node.value for node in build.body if isinstance(node, ast.Assign)}
+    scripts = "".join(script_of(page.read_text(encoding="utf-8")) for page in PAGES)
+    imported = set(re.findall(r"^ *from (mneme[\w.]*) import", scripts, flags=re.MULTILINE))
+    assert imported <= ast.literal_eval(constants["REFERENCE"]).keys()
 
 
 def test_every_example_is_named_on_a_page():
