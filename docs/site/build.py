@@ -52,6 +52,7 @@ REFERENCE = {
     "mneme.tools.calibrate": "thresholds from labelled pairs, certificates from labelled requests",
     "mneme.tools.checkpoint": "archives, read without loading them",
     "mneme.tools.migrate": "another embedder for a cache",
+    "mneme.ui": "the inspector, and a base for pages of your own",
     "mneme.testing": "contract suites and fakes",
 }
 """The public modules, and what is in each."""
@@ -64,6 +65,8 @@ def lay_out(pages: Path) -> None:
             (pages / source.name).write_text(_links_from_docs(source.read_text(encoding="utf-8")), encoding="utf-8")
         elif source.is_file():
             shutil.copy(source, pages)
+        elif source.name == "images":
+            shutil.copytree(source, pages / "images")
     for name in ABOVE:
         (pages / name).write_text(_links_from_above((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(ROOT / "docs" / "site" / "conf.py", pages)

@@ -89,6 +89,7 @@ NEEDS_A_FILE = {
     "reembed": ["reembed", "FILE", "other.db", "--embedder", "mneme.testing:HashEmbedder"],
     "export": ["export", "FILE", "/dev/null"],
     "forget": ["forget", "FILE", "--tag", "t", "--yes"],
+    "ui": ["ui", "FILE"],
 }
 
 
@@ -117,7 +118,7 @@ def test_a_missing_file_is_an_error_and_is_not_made(mneme, cache_path, command):
     assert not cache_path.exists()
 
 
-@pytest.mark.parametrize("command", sorted(NEEDS_A_FILE.keys() - {"export"}))
+@pytest.mark.parametrize("command", sorted(NEEDS_A_FILE.keys() - {"export", "ui"}))
 def test_the_address_of_a_server_is_told_from_a_path_and_its_password_not_shown(mneme, command):
     address = "redis://me:hunter2@localhost:6379/0"
     ran = mneme(*(address if word == "FILE" else word for word in NEEDS_A_FILE[command]))

@@ -19,6 +19,7 @@ from mneme.cli._plan import plan
 from mneme.cli._put import put
 from mneme.cli._reembed import reembed
 from mneme.cli._stats import stats
+from mneme.cli._ui import ui
 from mneme.cli.demo import demo
 
 __all__ = ["app"]
@@ -48,7 +49,7 @@ def app() -> None:
 app.add_sections(
     {
         "To begin": (demo, plan, completion),
-        "Looking": (get, inspect, stats),
+        "Looking": (get, inspect, stats, ui),
         "Changing": (put, clear, forget, vacuum),
         "Moving": (export, import_, reembed),
         "Trusting": (check, pairs, calibrate, certify),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,18 +13,12 @@ from mneme import CheckpointError, SemanticCache
 from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
 from mneme.cli._complete import as_file, namespaces as namespaces_of
-from mneme.cli._failure import Failure, asking, no
-from mneme.cli._open import opened, store_at, without_password
+from mneme.cli._failure import asking, no
+from mneme.cli._open import opened_at, store_at, without_password
 from mneme.cli._out import Out, is_terminal
 from mneme.cli._progress import progress as progress_bar, reporting
 from mneme.tools.checkpoint import verify
 
-_PREFIX = click.option(
-    "--prefix",
-    default="mneme",
-    show_default=True,
-    help="What the keys of the cache on a server begin with; for Postgres its schema.",
-)
 _NAMESPACES = click.option(
     "--namespace",
     "namespaces",
@@ -48,7 +40,7 @@ Examples:
 @click.argument("cache", metavar="CACHE", shell_complete=as_file)
 @click.argument("archive", metavar="ARCHIVE", shell_complete=as_file)
 @_NAMESPACES
-@_PREFIX
+@options.prefix_option
 @options.json_option
 def export(*, cache: str, archive: str, namespaces: tuple[str, ...], prefix: str, as_json: bool) -> None:
     """Write all of CACHE to ARCHIVE, which `mneme import` reads.
@@ -60,7 +52,7 @@ def export(*, cache: str, archive: str, namespaces: tuple[str, ...], prefix: str
         raise click.UsageError("--json and - both mean stdout; choose one")
     if archive == "-" and is_terminal(sys.stdout):
         raise click.UsageError("an archive is nothing for a terminal; name a file, or pipe it on")
-    with _source(cache, prefix) as source, reporting("reading") as progress, asking():
+    with opened_at(cache, prefix) as source, reporting("reading") as progress, asking():
         dest: str | BinaryIO = sys.stdout.buffer if archive == "-" else archive
         done = source.dumps(dest, namespace=namespaces or None, progress=progress)
     told = f"wrote {show.counted(done.entries, 'entry')}, {show.size(done.bytes)}"
@@ -97,7 +89,7 @@ Examples:
     metavar="BYTES",
     help="Refuse longer queries, responses and metadata [as the library does].",
 )
-@_PREFIX
+@options.prefix_option
 @options.json_option
 def import_(
     *,
@@ -168,25 +160,3 @@ def _check(out: Out, archive: str, limits: dict[str, int | None]) -> None:
             raise no() from error
     out.document({"sound": True, "problems": [], **asdict(found)})
     out.say(f"sound: {show.counted(found.entries, 'entry')} of {found.fingerprint or 'no embedder'}", style="green")
-
-
-@contextmanager
-def _source(cache: str, prefix: str) -> Iterator[SemanticCache]:
-    store = store_at(cache, prefix)
-    if store is None:
-        with opened(Path(cache)) as found:
-            yield found
-        return
-    try:
-        there = store.exists()
-    except BaseException:
-        store.close()
-        raise
-    if not there:
-        store.close()
-        what = "in the schema" if cache.startswith("postgres") else "with the prefix"
-        raise Failure(
-            f"there is no cache at {without_password(cache)!r} {what} {prefix!r}; check both", "FileNotFoundError"
-        )
-    with SemanticCache(store=store) as found:
-        yield found

@@ -14,6 +14,7 @@ _MEANT = {
     "add": "put",
     "ask": "get",
     "backup": "export",
+    "browse": "ui",
     "delete": "clear",
     "dump": "export",
     "info": "stats",
@@ -33,6 +34,7 @@ _MEANT = {
     "show": "inspect",
     "store": "put",
     "verify": "check",
+    "web": "ui",
 }
 """What other programs call what these commands do."""
 

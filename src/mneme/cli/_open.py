@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import click
 
-from mneme import AsyncEmbedder, Embedder, SemanticCache, Store, as_embedder, to_sync_embedder
+from mneme import AsyncEmbedder, Embedder, SemanticCache, SQLiteStore, Store, as_embedder, to_sync_embedder
 from mneme.cli._failure import Failure, asking
+
+if TYPE_CHECKING:
+    from mneme import KeyRing  # it needs the extra `crypto`
 
 
 @contextmanager
@@ -79,6 +82,45 @@ def store_at(where: str, prefix: str) -> OnServer | None:
 
             return DynamoDBStore(rest, prefix=prefix)
     raise click.UsageError(f"{scheme}:// is none of redis://, rediss://, postgresql:// and dynamodb://TABLE")
+
+
+@contextmanager
+def opened_at(where: str, prefix: str, keys: KeyRing | None = None, **options: Any) -> Iterator[SemanticCache]:
+    """The cache in a file, or on the server that a URL names; with *keys* it is one that they encrypted.
+
+    Raises:
+        Failure: There is none.
+    """
+    there = store_at(where, prefix)
+    if there is None and (keys is None or not Path(where).exists()):
+        with opened(Path(where), **options) as found:
+            yield found
+        return
+    if there is not None:
+        _check_exists(there, where, prefix)
+    store: Store = SQLiteStore(Path(where)) if there is None else there
+    with asking():
+        if keys is not None:
+            from mneme import EncryptedStore  # noqa: PLC0415 - only who has keys needs the extra
+
+            store = EncryptedStore(store, keys)
+        found = SemanticCache(store=store, **options)
+    with found:
+        yield found
+
+
+def _check_exists(store: OnServer, where: str, prefix: str) -> None:
+    try:
+        exists = store.exists()
+    except BaseException:
+        store.close()
+        raise
+    if not exists:
+        store.close()
+        what = "in the schema" if where.startswith("postgres") else "with the prefix"
+        raise Failure(
+            f"there is no cache at {without_password(where)!r} {what} {prefix!r}; check both", "FileNotFoundError"
+        )
 
 
 @contextmanager

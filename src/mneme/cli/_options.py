@@ -71,3 +71,9 @@ embedder_option = click.option(
     shell_complete=embedders,
     help="What makes vectors: local, MODULE:ATTRIBUTE, or none for the exact layer alone.",
 )
+prefix_option = click.option(
+    "--prefix",
+    default="mneme",
+    show_default=True,
+    help="What the keys of the cache on a server begin with; for Postgres its schema.",
+)
