@@ -39,6 +39,7 @@ REFERENCE = {
     "mneme.integrations.httpx": "transports for httpx",
     "mneme.integrations.httpx2": "transports for httpx2",
     "mneme.integrations.langchain": "the cache of LangChain",
+    "mneme.integrations.litellm": "the cache of LiteLLM",
     "mneme.integrations.langchain_agents": "middleware for agents of LangChain",
     "mneme.integrations.llama_index": "a model and a key-value store for LlamaIndex",
     "mneme.integrations.langgraph": "the cache of LangGraph",
