@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mneme import Embedder
@@ -25,7 +25,7 @@ class Settings:
     model that runs in this process."""
     model: str | None = None
     """Its name there; by default the first that the endpoint has."""
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     folder: Path | None = None
     """Where the cache file is kept; by default a temporary folder, which is removed in the end."""
     price: float = PRICE

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from mneme import Explanation, MnemeError
+from mneme import Explanation, InputTooLongError, MnemeError
 from showcase.models import CutOffError, ModelError
 from showcase.state import Asked, State
 
@@ -56,14 +56,21 @@ class Run:
         self._events: queue.SimpleQueue[Piece | Done] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._looked_up = threading.Event()
-        begun = time.perf_counter()
-        state.embedder.embed(question)
-        self.embed_seconds = time.perf_counter() - begun
+        self.embed_seconds = self._embedded()
         self.explanation: Explanation = state.cache.explain(question, k=5, scope=state.scope())
         self._threads = [
             threading.Thread(target=self._side, args=(side, ask), name=f"showcase-{side}", daemon=True)
             for side, ask in (("with", self._with), ("without", self._without))
         ]
+
+    def _embedded(self) -> float | None:
+        """How long the embedder takes; `None` for what it cannot take, which is answered on the exact layer alone."""
+        begun = time.perf_counter()
+        try:
+            self._state.embedder.embed(self.question)
+        except InputTooLongError:
+            return None
+        return time.perf_counter() - begun
 
     def __iter__(self) -> Iterator[Piece | Done]:
         """Begins both sides; leaving the iteration ends them."""

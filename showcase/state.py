@@ -149,6 +149,8 @@ class State:
 
     def scope(self, instruction: str = INSTRUCTION, more: Any = None) -> dict[str, Any]:
         """What must be equal for an answer of the model to serve again."""
+        if not self.model.name:
+            self.model.probe()
         return {"model": self.model.name, "instruction": instruction, **(more or {})}
 
     def turns(self, question: str, instruction: str = INSTRUCTION) -> Sequence[Message]:

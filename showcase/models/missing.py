@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from showcase.models.base import MOST_TOKENS, Answer, Message, ModelError, never, unheard
+from showcase.models.base import Answer, Message, ModelError, never, unheard
 
 __all__ = ["NoModel"]
 
@@ -27,7 +27,7 @@ class NoModel:
         *,
         say: Callable[[str], None] = unheard,
         stopped: Callable[[], bool] = never,
-        most_tokens: int = MOST_TOKENS,
+        most_tokens: int | None = None,
     ) -> Answer:
         raise ModelError(self.trouble)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from showcase import models
-from showcase.models import EndpointModel, LocalModel, ModelError, NoModel, local, wire
+from showcase.models import EndpointModel, LocalModel, ModelError, NoModel, local, thoughts, wire
 from showcase.models.asker import Asker
 from showcase.models.turns import Turns
 
@@ -189,6 +189,53 @@ def test_a_caller_that_does_not_wait_any_longer_ends_the_stream():
         answer = model.answer(CHAT, say=pieces.append, stopped=lambda: bool(pieces))
     assert pieces == ["Because "]
     assert not answer.whole
+
+
+def test_thoughts_are_no_part_of_an_answer():
+    def thought(text):
+        return {"choices": [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}]}
+
+    pieces = [" ", "<thi", "nk>Because it", " is </th", "ink>\n\nYes, ", "it is."]
+    chunks = [thought("Well, "), thought("now."), *map(delta, pieces), delta(ended="stop"), USAGE]
+    with (
+        serving(OPENAI | {"/v1/chat/completions": (200, sse(*chunks))}) as (_, address),
+        asking(f"{address}/v1") as model,
+    ):
+        heard = []
+        answer = model.answer(CHAT, say=heard.append)
+    assert heard == ["Yes, ", "it is."]
+    assert (answer.text, answer.whole) == ("Yes, it is.", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<b>not a thought</b>", "<b>not a thought</b>"),
+        ("<thin air", "<thin air"),
+        ("thoughts without a beginning</think>said", "said"),
+        ("<think>never said", ""),
+        ("a < b", "a < b"),
+    ],
+)
+def test_what_is_no_thought_is_said(text, said):
+    assert thoughts.without_thoughts(text) == said
+    spoken = thoughts.Spoken()
+    heard = "".join(spoken.hear(letter) for letter in text)
+    assert heard == ("" if text.startswith("<think>") else text)
+
+
+def test_a_real_server_of_llama_cpp_is_understood(server_of):
+    with asking(f"{server_of('language_model')}/v1") as model:
+        pieces = []
+        question = {"role": "user", "content": "What is the capital of France?"}
+        answer = model.answer(
+            [{"role": "system", "content": "Answer in one or two short sentences."}, question], say=pieces.append
+        )
+    assert "".join(pieces).strip() == answer.text
+    assert len(pieces) > 3
+    assert "Paris" in answer.text
+    assert answer.whole
+    assert answer.tokens >= len(pieces)
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """The same question with and without the cache: what is streamed, what is explained, what goes wrong."""
 
 import html
+import json
 import threading
 
+import httpx
 import pytest
+from starlette.testclient import TestClient
 
+import showcase
 from showcase.side_by_side import Done, Piece, Run
 
 HOSTILE = "<script>alert(1)</script> & <b>bold</b>?"
@@ -102,6 +106,36 @@ def test_an_answer_that_was_cut_off_is_shown_and_not_kept(site, model, state):
     events = "".join(stream(site, "Why?"))
     assert "cut off" in events
     assert state.cache.get("Why?", scope=state.scope()) is None
+
+
+def test_a_question_too_long_for_the_embedder_is_answered_by_its_words_alone(site, model):
+    question = "Why is the sky so very blue? " * 60
+    assert "too long for the embedder" in "".join(stream(site, question))
+    assert "badge exact" in "".join(stream(site, question))
+    assert len(model.questions) == 3
+
+
+def test_an_endpoint_that_comes_up_later_is_asked_for_its_models_name_before_anything_is_stored(local):
+    made = showcase.app(showcase.Settings(embedder=local, endpoint="http://127.0.0.1:9/v1"))
+    with TestClient(made, base_url="http://127.0.0.1", headers={"origin": "http://127.0.0.1"}) as client:
+        assert "does not answer" in client.post("/dashboard/ask", data={"question": "Why?"}).text
+        endpoint = made.state.showcase.model
+        endpoint.close()
+        endpoint._client = httpx.Client(transport=httpx.MockTransport(answered))
+        for badge in ("miss", "exact"):
+            fragment = client.post("/dashboard/ask", data={"question": "Why?"}, headers=FRAGMENT).text
+            assert f"badge {badge}" in fragment
+        assert made.state.showcase.cache.entries()[0].scope["model"] == "nemotron"
+
+
+def answered(request):
+    """An endpoint with one model."""
+    if request.url.path.endswith("/models"):
+        return httpx.Response(200, json={"data": [{"id": "nemotron"}]})
+    if request.url.path.endswith("/completions"):
+        chunk = {"choices": [{"delta": {"content": "So."}, "finish_reason": "stop"}]}
+        return httpx.Response(200, text=f"data: {json.dumps(chunk)}\n\n")
+    return httpx.Response(404)
 
 
 @pytest.fixture
