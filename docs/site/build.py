@@ -45,7 +45,6 @@ REFERENCE = {
     "mneme.integrations.langgraph": "the cache of LangGraph",
     "mneme.integrations.instructor": "the cache of Instructor",
     "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",
-    "mneme.ui": "the inspector, as an application",
     "mneme.adapters": "several metrics hooks as one",
     "mneme.adapters.prometheus": "metrics for Prometheus",
     "mneme.adapters.opentelemetry": "metrics and spans for OpenTelemetry",
