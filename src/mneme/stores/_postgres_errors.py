@@ -33,6 +33,11 @@ _REMEDIES = (
 )
 # A connection that was refused carries no SQLSTATE. In another language than English the general remedy has to do.
 _REFUSALS = (
+    (
+        "certificate",
+        "name the authority that vouches for the server (sslrootcert), and the host as its certificate has it",
+    ),
+    ("does not support SSL", "let the server speak TLS, or connect without: sslmode=disable"),
     ("too many c", "the server has no connection left: lower max_size, or raise max_connections"),
     ("remaining connection slots", "the server has no connection left: lower max_size, or raise max_connections"),
     ("authentication failed", "check user, password and pg_hba.conf"),

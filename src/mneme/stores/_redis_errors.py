@@ -35,6 +35,15 @@ _REMEDIES = (
     ("MaxConnections", "every connection of the client was in use; allow it more"),
     ("Too many connections", "every connection of the client was in use; allow it more"),
     ("max number of clients", "the server allows no more connections; raise its maxclients"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "name the authority that vouches for the server (?ssl_ca_certs=PATH in the URL), and the host as certified",
+    ),
+    ("Timeout connecting", "check its address and, with rediss://, whether that port speaks TLS; or raise timeout"),
+    (
+        "Connection closed by server",
+        "check that the server runs, and with redis:// whether that port wants TLS: rediss://",
+    ),
     ("Timeout", "the server did not answer in time; raise timeout if it is slow"),
     ("unknown command", "the server must be Redis 6.2 or newer, or Valkey"),
 )
