@@ -7,6 +7,7 @@ from the docstrings. A warning is an error: a link that leads nowhere, a page th
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -69,7 +70,8 @@ def lay_out(pages: Path) -> None:
             shutil.copytree(source, pages / "images")
     for name in ABOVE:
         (pages / name).write_text(_links_from_above((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
-    shutil.copy(ROOT / "docs" / "site" / "conf.py", pages)
+    for name in ("conf.py", "wide.css"):
+        shutil.copy(ROOT / "docs" / "site" / name, pages)
     index = pages / "index.md"
     index.write_text(f"{index.read_text(encoding='utf-8')}\n{_contents()}", encoding="utf-8")
     (pages / "reference").mkdir()
@@ -138,6 +140,7 @@ def _entry(module: str, name: str, thing: object) -> list[str]:
 
 def main() -> int:
     """Build the site; the exit code of Sphinx."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it would fetch a list of prices when it is imported
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"
     with tempfile.TemporaryDirectory() as directory:
         pages = Path(directory)

@@ -16,6 +16,8 @@ suppress_warnings = ["myst.header"]  # a page may begin its sections where it li
 html_theme = "furo"
 pygments_dark_style = "one-dark"  # the usual one underlines the names of modules, as if they were links
 html_title = f"mneme {release}"
+html_static_path = ["wide.css"]
+html_css_files = ["wide.css"]
 html_show_copyright = False
 html_show_sphinx = False
 
