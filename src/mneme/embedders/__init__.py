@@ -4,8 +4,9 @@ Importing this imports no model and no library; `LocalEmbedder` needs the extra 
 """
 
 from mneme.embedders.adapt import as_embedder
+from mneme.embedders.awaited import as_async_embedder
 from mneme.embedders.bridge import to_async_embedder, to_sync_embedder
 from mneme.embedders.local import LocalEmbedder
 from mneme.embedders.timeout import with_timeout
 
-__all__ = ["LocalEmbedder", "as_embedder", "to_async_embedder", "to_sync_embedder", "with_timeout"]
+__all__ = ["LocalEmbedder", "as_async_embedder", "as_embedder", "to_async_embedder", "to_sync_embedder", "with_timeout"]

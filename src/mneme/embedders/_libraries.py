@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mneme.embedders._frameworks import extended
 from mneme.embedders._windows import refuse_unseen, refuse_unseen_by_transformers, unknown_token
 
 __all__ = ["Recipe", "recipe_for"]
@@ -184,7 +185,8 @@ def _is_llama_index(obj: Any) -> bool:
 def _llama_index(obj: Any) -> Recipe:
     # As text, never as query: with some models the two differ, and a cache compares like with like.
     batch = getattr(obj, "get_text_embedding_batch", None)
-    return Recipe(_kind(obj), _fingerprint(obj, _name(obj)), None, batch or _one_by_one(obj.get_text_embedding))
+    name = extended(_fingerprint(obj, _name(obj)), obj, known=(*_NAMES, *_SETTINGS))
+    return Recipe(_kind(obj), name, None, batch or _one_by_one(obj.get_text_embedding))
 
 
 def _is_langchain(obj: Any) -> bool:
@@ -194,7 +196,10 @@ def _is_langchain(obj: Any) -> bool:
 def _langchain(obj: Any) -> Recipe:
     # As documents, never as query, for the same reason.
     batch = getattr(obj, "embed_documents", None)
-    return Recipe(_kind(obj), _fingerprint(obj, _name(obj)), None, batch or _one_by_one(obj.embed_query))
+    inner = getattr(obj, "underlying_embeddings", None)  # of one that only keeps vectors: it makes none itself
+    model = obj if inner is None else inner
+    name = extended(_fingerprint(model, _name(model)), model, known=(*_NAMES, *_SETTINGS))
+    return Recipe(_kind(obj), name, None, batch or _one_by_one(obj.embed_query))
 
 
 def _is_fastembed(obj: Any) -> bool:
