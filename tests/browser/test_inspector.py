@@ -103,6 +103,18 @@ def test_typing_filters_the_list_as_one_types(go, page):
     assert "namespace=shop" not in page.url
 
 
+def test_what_cannot_be_looked_for_is_said_in_place_of_the_list(go, page, watched):
+    watched.expect("400")
+    go("/entries")
+    page.get_by_text("More filters").click()
+    page.get_by_label("Older than").press_sequentially("soon")
+    page.get_by_role("alert").wait_for()
+    assert "'soon' is no time" in page.get_by_role("alert").inner_text()
+    page.get_by_label("Older than").fill("0")
+    page.get_by_text("7 entries shown").wait_for()
+    assert page.get_by_role("heading", level=1).inner_text() == "Entries"
+
+
 def test_filtering_works_without_scripts(serve, browser, cache):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

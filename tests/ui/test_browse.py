@@ -4,6 +4,7 @@ import pytest
 
 from mneme import SemanticCache
 from mneme.ui._browse import Filter, as_scope, as_seconds, query_string, read
+from mneme.ui._words import typed
 
 
 @pytest.fixture
@@ -62,6 +63,13 @@ def test_scopes_are_read():
         as_scope("{model}")
     with pytest.raises(ValueError, match="begins like JSON"):
         as_scope('{"a":' * 100_000)
+
+
+@pytest.mark.parametrize(
+    "scope", [None, "a text", "  padded ", '{"not": "a mapping"}', "{", '"', {"model": "m", "n": 1}, "ü"]
+)
+def test_a_scope_in_a_link_is_read_as_what_it_was(scope):
+    assert as_scope(typed(scope)) == scope
 
 
 def test_links_leave_out_what_is_empty():

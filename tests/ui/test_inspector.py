@@ -138,6 +138,18 @@ def test_entries_are_listed_in_pages(cache, asking):
     assert "Next page" not in client.get("/entries?limit=4").text
 
 
+def test_links_to_other_pages_say_only_what_was_asked_for(asking):
+    with SemanticCache(":memory:") as cache:
+        cache.put_many([(f"question {i}", "x") for i in range(60)])
+        client = asking(cache)
+        assert re.findall(r'role="button"[^>]*href="([^"]*)"', client.get("/entries").text) == ["/entries?after=25"]
+        second = client.get("/entries?after=25&text=QUESTION&state=&kind=").text
+        assert [html.unescape(link) for link in re.findall(r'role="button"[^>]*href="([^"]*)"', second)] == [
+            "/entries?after=50&text=QUESTION",
+            "/entries?text=QUESTION",
+        ]
+
+
 @pytest.mark.parametrize(
     ("query", "ids"),
     [

@@ -112,14 +112,14 @@ def is_expired(entry: Entry, now: float) -> bool:
 
 
 def as_scope(text: str) -> Any:
-    """A scope as one types it: a mapping as JSON, or a text; nothing for none.
+    """A scope as one types it: JSON if it begins like a mapping or a text of JSON, else a text; nothing for none.
 
     Raises:
         ValueError: It begins like JSON and is not.
     """
     if not text.strip():
         return None
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", '"')):
         return text
     try:
         return json.loads(text)

@@ -100,8 +100,12 @@ def shown(value: Any, limit: int = 200) -> str:
 
 
 def typed(scope: Any) -> str:
-    """A scope as one types it into a form: a text as it is, a mapping as JSON."""
-    return "" if scope is None else scope if isinstance(scope, str) else json.dumps(scope, ensure_ascii=False)
+    """A scope as one types it into a form: a text as it is, unless that would be read as JSON; a mapping as JSON."""
+    if scope is None:
+        return ""
+    if isinstance(scope, str) and scope.strip() and not scope.lstrip().startswith(("{", '"')):
+        return scope
+    return json.dumps(scope, ensure_ascii=False)
 
 
 FILTERS: dict[str, Callable[..., str]] = {
