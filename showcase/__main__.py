@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from mneme import MnemeError
 from showcase.app import app
 from showcase.settings import Settings
 from showcase.state import State
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _settings(wanted)
         with _listen(wanted.port) as listening:
             _serve(app(settings), listening)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, MnemeError) as error:
         print(f"showcase: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # uvicorn raises it again when everything is closed

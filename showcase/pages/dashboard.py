@@ -89,7 +89,7 @@ class Dashboard:
 
     def start_over(self, request: Request, form: Form) -> Response:
         self.tour.stop()
-        self.state.cache.clear_namespace("default")
+        self.state.cache.clear()
         self.state.recorder.clear()
         return back()
 

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 
 from mneme.ui import Series, line_chart
 from showcase import web
+from showcase.figures import threshold_of
 from showcase.forms import Form
 from showcase.registry import Page
 from showcase.state import State
@@ -46,7 +47,13 @@ class StressPage:
         values = shown(self.stress.snapshot())
         most = {"requests": MOST_REQUESTS, "threads": MOST_THREADS, "model": MOST_OF_THE_MODEL}
         return web.show(
-            request, "stress/page.html", **values, form=values["plan"] or _DEFAULT, most=most, topics=TOPICS
+            request,
+            "stress/page.html",
+            **values,
+            threshold=threshold_of(self.state.cache),
+            form=values["plan"] or _DEFAULT,
+            most=most,
+            topics=TOPICS,
         )
 
     def live(self, request: Request) -> Response:

@@ -62,6 +62,14 @@ def test_both_sides_answer_and_what_the_cache_did_is_explained(showcased, page, 
     examine()
 
 
+def test_on_a_phone_an_answer_comes_into_view(showcased, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{showcased[0]}/try")
+    page.get_by_role("button", name="What is the capital of France?", exact=True).click()
+    expect(page.locator("#without-side")).to_be_in_viewport()
+    expect(page.locator("[aria-busy]")).to_have_count(0)
+
+
 def test_an_answer_is_seen_to_grow(showcased, page):
     page.goto(f"{showcased[0]}/try")
     page.evaluate("""() => {

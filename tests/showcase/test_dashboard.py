@@ -1,6 +1,8 @@
 """The dashboard: questions and how they were answered, live figures, the threshold, the tour."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from showcase import seeds
 
@@ -151,6 +153,16 @@ def test_every_seeded_question_is_answered_as_its_group_says(site, model):
             assert "badge semantic" in ask(site, words).text, words
         for other in group.other:
             assert "badge miss" in ask(site, other).text, other
+
+
+def test_visitors_who_ask_the_same_at_once_share_one_answer(site, model):
+    model.gate = threading.Event()
+    with ThreadPoolExecutor(6) as visitors:
+        asked = [visitors.submit(ask, site, "Why is the sky blue?") for _ in range(6)]
+        model.gate.set()
+        answers = [one.result().text for one in asked]
+    assert all("This answers: Why is the sky blue?" in answer for answer in answers)
+    assert len(model.questions) == 1
 
 
 def test_emptying_forgets_the_answers_and_the_list(site, model):

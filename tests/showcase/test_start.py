@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mneme import SemanticCache
+from mneme.testing import HashEmbedder
 from showcase import Settings
 from showcase.__main__ import main
 from showcase.settings import PRICE
@@ -51,6 +53,13 @@ def test_a_port_that_is_taken_is_named(capsys):
 def test_an_endpoint_that_is_no_address_is_refused(capsys):
     assert main(["--port", "0", "--endpoint", "nowhere"]) == 1
     assert "must look like http://localhost:8000/v1" in capsys.readouterr().err
+
+
+def test_a_folder_with_a_cache_of_another_embedder_is_refused(tmp_path, capsys):
+    with SemanticCache(tmp_path / "showcase.db", HashEmbedder()) as cache:
+        cache.put("a question", "an answer")
+    assert main(["--port", "0", "--endpoint", "http://127.0.0.1:9/v1", "--folder", str(tmp_path)]) == 1
+    assert "embedder" in capsys.readouterr().err
 
 
 def test_it_says_where_it_is_and_what_is_wrong_with_its_model_and_ends_when_interrupted(tmp_path):
