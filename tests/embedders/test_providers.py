@@ -142,6 +142,15 @@ def test_a_text_that_would_be_cut_off_is_refused(kind, provider):
     assert len(provider.requests) == 2, "asking again does not make it shorter"
 
 
+@pytest.mark.parametrize("status", [400, 413, 500])
+def test_too_long_is_told_by_what_is_said_and_not_by_the_status(kind, provider, status):
+    said = "the input length exceeds the context length"  # Ollama has said so with all three
+    provider.script = [(status, {}, {"error": said, "message": said, "detail": said})]
+    with kind.make(provider, sleep=Waits()) as embedder, pytest.raises(InputTooLongError, match=said):
+        embedder.embed("text")
+    assert len(provider.requests) == 1
+
+
 def test_a_limit_of_tokens_for_a_minute_is_not_a_text_that_is_too_long(kind, provider):
     said = "too many tokens in this minute"
     provider.script = [(429, {}, {"error": said, "message": said, "detail": said})]
@@ -277,6 +286,44 @@ async def test_a_wait_is_given_up_when_its_task_is_cancelled(kind, provider):
         with pytest.raises(asyncio.CancelledError):
             await call
     assert len(provider.requests) == 1
+
+
+# --- processes and loops ---------------------------------------------------------------------------------------------
+
+
+def test_a_child_of_a_fork_shares_no_connection_with_its_parent(kind, provider, monkeypatch):
+    with kind.make(provider) as embedder:
+        embedder.embed("text")
+        mine = embedder._client
+        with monkeypatch.context() as child:
+            child.setattr("os.getpid", lambda: -1)
+            assert np.allclose(embedder.embed("text"), vector("text", kind.dim))
+            theirs = embedder._client
+            embedder.close()
+        assert theirs is not mine
+        assert theirs.is_closed
+        assert not mine.is_closed
+        mine.close()
+
+
+def test_an_embedder_serves_one_event_loop_after_another(kind, provider):
+    embedder = kind.make(provider, awaited=True)
+
+    async def once():
+        async with embedder:
+            return await embedder.embed("text")
+
+    for _ in range(2):
+        assert np.allclose(asyncio.run(once()), vector("text", kind.dim))
+
+
+def test_a_client_of_the_callers_is_kept_in_a_child_of_a_fork(kind, provider, monkeypatch):
+    with httpx.Client() as client:
+        embedder = kind.make(provider, client=client)
+        embedder.embed("text")
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        embedder.embed("text")
+        assert embedder._client is client
 
 
 # --- answers that are not believed -----------------------------------------------------------------------------------

@@ -223,6 +223,15 @@ def test_a_computed_value_is_returned_when_the_embedder_fails_and_not_stored(cac
     assert "embedder_failure" in events.names()
 
 
+def test_one_query_that_is_too_long_does_not_cost_a_request_for_each_of_the_others(cache, compass):
+    queries = [f"query {number} @{number}" for number in range(64)]
+    queries[37] = "one @long"
+    assert cache.put_many([(query, "answer") for query in queries]) == 64
+    assert len(compass.calls) == 13  # the whole, and two halves of everything that holds it
+    assert [hit.layer for hit in cache.get_many(queries)] == ["exact"] * 64
+    assert cache.get("another @36").query == queries[36]
+
+
 def test_a_query_too_long_for_the_embedder_lives_on_the_exact_layer_alone(cache, events):
     assert cache.put("long one @long", "answer")
     assert cache.get("LONG one @long").layer == "exact"

@@ -31,12 +31,15 @@ async def embed_texts(embedder: AsyncEmbedder | None, texts: Sequence[str]) -> l
     if embedder is None or not texts:
         return [None] * len(texts)
     embed_many = getattr(embedder, "embed_many", None)
-    if len(texts) > 1 and embed_many is not None:
-        try:
-            return list(unit_matrix(await embed_many(list(texts)), len(texts), embedder.dim))
-        except InputTooLongError:
-            pass  # which of them is not said, so each is asked alone
-    return [await _embed_one(embedder, text) for text in texts]
+    if len(texts) == 1 or embed_many is None:
+        return [await _embed_one(embedder, text) for text in texts]
+    try:
+        return list(unit_matrix(await embed_many(list(texts)), len(texts), embedder.dim))
+    except InputTooLongError:
+        pass
+    # Which of them is not said. Halves find it in batches, where asking each alone would be a request for every text.
+    middle = len(texts) // 2
+    return [*await embed_texts(embedder, texts[:middle]), *await embed_texts(embedder, texts[middle:])]
 
 
 async def _embed_one(embedder: AsyncEmbedder, text: str) -> Vector | None:

@@ -1,6 +1,7 @@
 """Embedders: one to start with, and thin wrappers that make others fit.
 
 Importing this imports no model and no library; `LocalEmbedder` needs the extra `local`, and loads it when constructed.
+Those of providers are in modules of their own: `openai`, `ollama`, `cohere`, `voyage` and `bedrock`, an extra each.
 """
 
 from mneme.embedders.adapt import as_embedder

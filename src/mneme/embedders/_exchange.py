@@ -50,6 +50,8 @@ _TOO_LONG = (
     "max allowed tokens per submitted batch",
     "maximum number of tokens",
     "maximum token length",
+    "model token limit",
+    "size limit exceeded",
     "expected maxlength",
     "too many tokens",
     "too many input tokens",

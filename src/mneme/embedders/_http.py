@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -55,11 +56,13 @@ class _Http:
         self._fingerprint = fingerprint
         self._backoff = Backoff(max_retries, max_wait)
         self._sleep = sleep
-        self._owned = client is None
         self._sending: dict[str, Any] = {"headers": dict(headers)}
+        self._owned = client is None
+        self._timeout = timeout or default_timeout
+        self._home: object = None
         if client is None:
             self._http = _library()
-            self._client = getattr(self._http, self._client_class)(timeout=timeout or default_timeout)
+            self._client = self._new_client()
             return
         self._http = _library_of(client, self._client_class)
         self._client = client
@@ -78,6 +81,22 @@ class _Http:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._fingerprint!r}>"
+
+    def _new_client(self) -> Any:
+        return getattr(self._http, self._client_class)(timeout=self._timeout)
+
+    def _client_at(self, home: object) -> Any:
+        """The client to use at *home*: a process, and an event loop if there is one.
+
+        One of its own is not taken from one to another. A child of a fork would share connections with its parent, and
+        each might read the other's answers; connections of a loop that has ended cannot be used at all.
+        """
+        if self._owned and self._home != home:
+            if self._home is not None:
+                self._left = self._client  # neither used nor closed: its connections are not this home's
+                self._client = self._new_client()
+            self._home = home
+        return self._client
 
     def _flow(self, texts: Sequence[str]) -> Flow:
         return embedding(self._wire, texts, self._dim, self._backoff)
@@ -115,7 +134,7 @@ class HttpEmbedder(_Http):
 
     def close(self) -> None:
         """Close its connections, unless the client was given. Again is harmless."""
-        if self._owned:
+        if self._owned and self._home in {None, os.getpid()}:
             self._client.close()
 
     def __enter__(self: _Self) -> _Self:
@@ -126,7 +145,7 @@ class HttpEmbedder(_Http):
 
     def _send(self, request: Request) -> Answer | Lost:
         try:
-            return _answer(self._client.post(self._url, json=request.body, **self._sending))
+            return _answer(self._client_at(os.getpid()).post(self._url, json=request.body, **self._sending))
         except self._http.RequestError as error:
             return Lost(error)
 
@@ -165,7 +184,7 @@ class AsyncHttpEmbedder(_Http):
 
     async def close(self) -> None:
         """Close its connections, unless the client was given. Again is harmless."""
-        if self._owned:
+        if self._owned and self._home in {None, _here()}:
             await self._client.aclose()
 
     async def __aenter__(self: _Self) -> _Self:
@@ -175,11 +194,14 @@ class AsyncHttpEmbedder(_Http):
         await self.close()
 
     async def _send(self, request: Request) -> Answer | Lost:
-        asked: Coroutine[Any, Any, Any] = self._client.post(self._url, json=request.body, **self._sending)
         try:
-            return _answer(await asked)
+            return _answer(await self._client_at(_here()).post(self._url, json=request.body, **self._sending))
         except self._http.RequestError as error:
             return Lost(error)
+
+
+def _here() -> tuple[int, object]:
+    return os.getpid(), asyncio.get_running_loop()
 
 
 def _answer(response: Any) -> Answer:
