@@ -147,7 +147,8 @@ def examine(page) -> Callable[..., None]:
 
 def inaccessible(page: Page) -> list[str]:
     """What axe-core finds: every rule of WCAG 2.2 A and AA, and its best practices."""
-    page.evaluate(AXE)  # by the debugger, which the page's policy does not concern
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)  # by the debugger, which the page's policy does not concern
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{rule['id']}: {rule['help']}: {node['html'][:160]} {(node.get('failureSummary') or '')[:200]}"

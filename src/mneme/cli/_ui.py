@@ -102,7 +102,13 @@ def ui(
             # Others on this machine can read the command line of a browser, so this one opens the pages only once.
             webbrowser.open(_address(url_of(socket), namespace, ticket))
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=2
+            app,
+            log_config=None,
+            access_log=False,  # it would hold the token
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
         )
         uvicorn.Server(config).run(sockets=[socket])
 
