@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mneme import Embedder
+from mneme import Embedder, InputTooLongError
 from mneme.ports import Matrix, Vector
 
 __all__ = ["DOCS", "PAGES", "Found", "Library", "Passage", "Shelf"]
@@ -62,13 +62,18 @@ class Shelf:
 
     def __init__(self, documents: Mapping[str, str], embedder: Embedder) -> None:
         parts = [(name, *part) for name, page in documents.items() for part in paragraphs(page)]
-        self.passages = tuple(Passage(number, *part) for number, part in enumerate(parts))
-        if not self.passages:
+        passages, rows = [], []
+        for part in parts:
+            passage = Passage(len(passages), *part)
+            try:
+                rows.append(embedder.embed(passage.words))
+            except InputTooLongError:
+                continue  # it has words that the embedder cannot read, so that nothing would find it
+            passages.append(passage)
+        if not passages:
             raise ValueError("the documents have no paragraph that is neither too short nor too long")
+        self.passages = tuple(passages)
         self.embedder = embedder
-        words = [passage.words for passage in self.passages]
-        embed_many = getattr(embedder, "embed_many", None)
-        rows = [embedder.embed(text) for text in words] if embed_many is None else embed_many(words)
         self.vectors: Matrix = np.ascontiguousarray(rows, dtype=np.float32)
         self.vectors.setflags(write=False)
 

@@ -50,6 +50,13 @@ def desk(cache, shelf):
     return Desk(cache, "rag-one", Library(shelf), Parrot())
 
 
+def test_a_paragraph_that_the_embedder_cannot_read_is_left_out(local):
+    readable = "How a password is reset: open the settings, choose security, and follow the link that is sent to you."
+    shelf = Shelf({"page": f"# Page\n\n{readable}\n\n{readable} 🎉\n\n{readable.upper()}"}, local)
+    assert [(passage.number, passage.text) for passage in shelf.passages] == [(0, readable), (1, readable.upper())]
+    assert len(shelf.vectors) == 2
+
+
 def test_the_same_question_in_other_words_gets_the_same_answer_and_sources_without_the_model(local):
     model = Parrot()
     shelf = Shelf.of_this_project(local)
