@@ -62,7 +62,8 @@ class Shelf:
 
     def __init__(self, documents: Mapping[str, str], embedder: Embedder) -> None:
         parts = [(name, *part) for name, page in documents.items() for part in paragraphs(page)]
-        passages, rows = [], []
+        passages: list[Passage] = []
+        rows: list[Vector] = []
         for part in parts:
             passage = Passage(len(passages), *part)
             try:
