@@ -90,6 +90,7 @@ class Calibration:
         return download(self._bench(request).export_traffic(), "traffic.jsonl")
 
     def _bench(self, request: Request) -> work.Bench:
+        self.pool()  # before the lock of the sessions is taken, which must not be held for seconds
         return self.benches.of(session_of(request))
 
     def _show(self, request: Request, form: Form, *, said: str = "") -> Response:

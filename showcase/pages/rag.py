@@ -52,13 +52,13 @@ class Rag:
 
     def ask(self, request: Request, form: Form) -> Response:
         question = form.text("question", most=10_000, default="")
-        desk = self.desks.of(session_of(request))
+        desk = self._of(request)
         with self.state.recorder.asking(question):
             answered, problem = tried(lambda: desk.ask(question))
         return self._show(request, answered=answered, problem=problem, question=question)
 
     def edit(self, request: Request, form: Form) -> Response:
-        desk = self.desks.of(session_of(request))
+        desk = self._of(request)
         number = form.whole("passage", 0, 10**6)
         question = form.text("question", most=rag.MOST_QUESTION, default="")
         text = form.text("text", most=100_000, default="")
@@ -69,8 +69,12 @@ class Rag:
         return self._show(request, edited=edited, problem=problem, question=question)
 
     def clear(self, request: Request, form: Form) -> Response:
-        self.desks.of(session_of(request)).clear()
+        self._of(request).clear()
         return self._show(request)
+
+    def _of(self, request: Request) -> rag.Desk:
+        self.shelf()  # before the lock of the sessions is taken, which must not be held for seconds
+        return self.desks.of(session_of(request))
 
     def _desk(self, session: str) -> rag.Desk:
         library = Library(self.shelf())

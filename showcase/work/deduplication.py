@@ -165,11 +165,9 @@ def _is_near(one: Candidate, threshold: float) -> bool:
 
 
 def _without_repeats(pairs: list[Pair], groups: dict[str, list[Member]]) -> list[Pair]:
-    """One pair for each two groups, the most similar one; none within a group."""
+    """One pair for each two groups, the most similar one. None is within a group: its first alone has a vector."""
     group_of = {member.text: name for name, members in groups.items() for member in members}
     best: dict[frozenset[str], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: -pair.similarity):
-        two = frozenset((group_of[pair.text], group_of[pair.other]))
-        if len(two) == 2:
-            best.setdefault(two, pair)
+        best.setdefault(frozenset((group_of[pair.text], group_of[pair.other])), pair)
     return list(best.values())

@@ -6,6 +6,7 @@ facts are looked up, and the model reads them as quotations.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Memory:
         self._model = model
         self._now = now
         self._users = list(TALK)
+        self._lock = threading.Lock()
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -110,11 +112,12 @@ class Memory:
             BadInputError: The name is empty, too long, or there already; or there are enough users.
         """
         name = " ".join(checked_text(name, "the name", MOST_NAME).split())
-        if name.casefold() in map(str.casefold, self._users):
-            raise BadInputError(f"there is a user {name!r} already: choose another name")
-        if len(self._users) >= MOST_USERS:
-            raise BadInputError(f"there are {MOST_USERS} users, which is the most here")
-        self._users.append(name)
+        with self._lock:
+            if name.casefold() in map(str.casefold, self._users):
+                raise BadInputError(f"there is a user {name!r} already: choose another name")
+            if len(self._users) >= MOST_USERS:
+                raise BadInputError(f"there are {MOST_USERS} users, which is the most here")
+            self._users.append(name)
         return name
 
     def hear(self, user: str, said: str, lasts: str = "") -> Heard:

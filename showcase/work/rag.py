@@ -15,6 +15,7 @@ from mneme.types import Layer
 from showcase.work.asking import Asks, Reply
 from showcase.work.inputs import BadInputError, checked_text
 from showcase.work.passages import Library, Passage
+from showcase.work.room import MOST_KEPT, make_room
 
 __all__ = ["Answered", "Desk", "Edited", "Kept", "Source"]
 
@@ -119,6 +120,8 @@ class Desk:
         documents = sorted({source.document for source in sources})
         # Somebody may have changed a document while the model was busy: then this answer is old already.
         fresh = all(self.library.versions[document] == versions[document] for document in documents)
+        if fresh and reply.whole:
+            make_room(self._cache, self._namespace)
         kept = (fresh and reply.whole) and self._cache.put(
             question,
             worked_out,
@@ -167,8 +170,8 @@ class Desk:
         return Edited(passage, self.library.versions[passage.document], removed, stayed)
 
     def kept(self) -> tuple[Kept, ...]:
-        """The latest answers in the cache, in the order in which they were first asked for."""
-        entries = self._cache.entries(namespace=self._namespace, limit=200)
+        """The answers in the cache, in the order in which they were first asked for."""
+        entries = self._cache.entries(namespace=self._namespace, limit=2 * MOST_KEPT)
         return tuple(Kept(entry.query, entry.response["answer"], entry.tags) for entry in entries)
 
     def clear(self) -> None:

@@ -10,6 +10,7 @@ from mneme.types import Layer
 from showcase.work.asking import Asks
 from showcase.work.inputs import BadInputError, checked_text
 from showcase.work.phrases import LANGUAGES, carried_over, phrases
+from showcase.work.room import MOST_KEPT, make_room
 
 __all__ = ["Kept", "Refused", "Translated", "Translator"]
 
@@ -115,6 +116,8 @@ class Translator:
         seconds = time.perf_counter() - begun
         refused = self._refused(text, scope)  # before this one is stored, which would be the nearest of all
         lost = tuple(carried_over(text, translation))
+        if whole and not lost:
+            make_room(self._cache, self._namespace)
         kept = (whole and not lost) and self._cache.put(
             text, {"translation": translation, "by": by}, namespace=self._namespace, scope=scope
         )
@@ -135,7 +138,7 @@ class Translator:
 
     def kept(self) -> tuple[Kept, ...]:
         """The translations in the cache, in the order in which they were made."""
-        entries = self._cache.entries(namespace=self._namespace, limit=200)
+        entries = self._cache.entries(namespace=self._namespace, limit=2 * MOST_KEPT)
         return tuple(
             Kept(one.query, one.response["translation"], one.scope["to"], one.response["by"]) for one in entries
         )

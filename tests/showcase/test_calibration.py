@@ -105,6 +105,17 @@ def test_the_promise_is_the_one_that_certify_makes_of_the_same_traffic(bench):
     assert bench.guarantee(0.05).threshold is None  # it takes twice as many labels to promise half as much
 
 
+def test_a_label_that_is_changed_changes_the_promise(bench):
+    bench.fill("arrival", 60)
+    before = bench.guarantee(0.2)
+    for duo in [duo for duo in bench.pool.nearest if duo is not None][:60]:
+        bench.label(duo.first, duo.second, same=False)
+    after = bench.guarantee(0.2)
+    assert after.requests == before.requests
+    assert after.false_hits == after.hits > 0
+    assert before.false_hits < before.hits
+
+
 def test_labelling_in_order_of_arrival_stops_at_the_first_gap(small):
     first = small.next("arrival")
     small.label(first.duo.first, first.duo.second, same=True)

@@ -86,6 +86,20 @@ def test_a_changed_document_removes_the_answers_made_from_it_and_no_others(cache
     assert "landlord" in " ".join(source.text for source in again.sources)
 
 
+def test_a_rewritten_passage_is_found_by_its_new_words_and_not_by_its_old_ones(shelf):
+    library = Library(shelf)
+
+    def first(question):
+        found = library.nearest(shelf.embedder.embed(question), 1)[0]
+        return found.passage.number, found.similarity
+
+    number, similarity = first("change the encryption key in the ring")
+    assert number == 0
+    library.rewrite(0, "Giraffes sleep standing in the savannah.")
+    assert first("do giraffes sleep standing")[0] == 0
+    assert first("change the encryption key in the ring")[1] < similarity
+
+
 def test_an_answer_is_not_kept_if_its_document_changed_while_the_model_was_busy(cache, shelf):
     library = Library(shelf)
     desk = Desk(cache, "rag", library, Parrot(before=lambda: library.rewrite(0, "Something else altogether.")))
@@ -158,3 +172,11 @@ def test_paragraphs_have_no_code_no_tables_and_no_marks():
         "| a | table |\n|---|---|\n| of | many many many many many many many many words |\n"
     )
     assert list(paragraphs(page)) == [("Part", "A paragraph with a link and code that has more than ten words.")]
+
+
+def test_one_person_keeps_so_many_answers_and_no_more(cache, shelf, monkeypatch):
+    monkeypatch.setattr("showcase.work.room.make_room.__defaults__", (2,))
+    desk = Desk(cache, "rag", Library(shelf), Parrot())
+    for question in ("change the encryption key", "evicted when the cache is full", "invisible when expired"):
+        desk.ask(question)
+    assert [kept.question for kept in desk.kept()] == ["evicted when the cache is full", "invisible when expired"]

@@ -30,6 +30,15 @@ def test_a_name_that_somebody_made_up_makes_nothing(name):
     assert len(sessions) == 0
 
 
+def test_what_is_not_made_yet_is_not_made_by_looking():
+    sessions = Sessions(lambda name: [name])
+    one = new_name()
+    assert sessions.known(one) is None
+    assert sessions.known("made up") is None
+    made = sessions.of(one)
+    assert sessions.known(one) is made
+
+
 def test_no_session_is_no_place():
     with pytest.raises(ValueError, match="at least 1"):
         Sessions(lambda name: name, most=0)
