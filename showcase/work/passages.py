@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,9 +79,9 @@ class Shelf:
         self.vectors.setflags(write=False)
 
     @classmethod
-    def of_this_project(cls, embedder: Embedder) -> Shelf:
+    def of_this_project(cls, embedder: Embedder, pages: Sequence[str] = PAGES) -> Shelf:
         """The project's own documentation."""
-        return cls({page: (DOCS / f"{page}.md").read_text(encoding="utf-8") for page in PAGES}, embedder)
+        return cls({page: (DOCS / f"{page}.md").read_text(encoding="utf-8") for page in pages}, embedder)
 
 
 class Library:

@@ -94,7 +94,12 @@ class Desk:
         self._cache = cache
         self._namespace = namespace
         self._model = model
-        self._scope = {"model": model.name if model else None, "passages": PASSAGES, "prompt": INSTRUCTION + PROMPT}
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """What has to be equal for an answer to serve. A model behind an endpoint has no name before it is there."""
+        model = self._model.name if self._model else None
+        return {"model": model, "passages": PASSAGES, "prompt": INSTRUCTION + PROMPT}
 
     def ask(self, question: str) -> Answered:
         """The answer from the cache, or else worked out: retrieve, ask the model, keep.
@@ -105,7 +110,7 @@ class Desk:
         """
         question = checked_text(question, "the question", MOST_QUESTION)
         begun = time.perf_counter()
-        hit = self._cache.get(question, namespace=self._namespace, scope=self._scope, similarity_threshold=THRESHOLD)
+        hit = self._cache.get(question, namespace=self._namespace, scope=self.scope, similarity_threshold=THRESHOLD)
         if hit is not None:
             return _answered(question, hit.response, hit, time.perf_counter() - begun, kept=True)
         versions = self.library.versions
@@ -126,7 +131,7 @@ class Desk:
             question,
             worked_out,
             namespace=self._namespace,
-            scope=self._scope,
+            scope=self.scope,  # as it is now: the model may have got its name meanwhile
             tags=documents,
             ttl=TTL,
             metadata={"seconds": seconds},

@@ -81,7 +81,7 @@ class Translator:
         self._model = model
 
     def scope(self, language: str) -> dict[str, str]:
-        """What has to be equal for a translation to serve."""
+        """What has to be equal for a translation to serve. An endpoint's model has no name before it is there."""
         return {"from": "en", "to": language, "model": self._model.name if self._model else ""}
 
     def translate(self, text: str, language: str) -> Translated:
@@ -119,7 +119,10 @@ class Translator:
         if whole and not lost:
             make_room(self._cache, self._namespace)
         kept = (whole and not lost) and self._cache.put(
-            text, {"translation": translation, "by": by}, namespace=self._namespace, scope=scope
+            text,
+            {"translation": translation, "by": by},
+            namespace=self._namespace,
+            scope=self.scope(language),  # as it is now: the model may have got its name meanwhile
         )
         return Translated(
             text=text,

@@ -59,7 +59,7 @@ def test_a_paragraph_that_the_embedder_cannot_read_is_left_out(local):
 
 def test_the_same_question_in_other_words_gets_the_same_answer_and_sources_without_the_model(local):
     model = Parrot()
-    shelf = Shelf.of_this_project(local)
+    shelf = Shelf.of_this_project(local, ("encryption", "guards"))
     with SemanticCache(":memory:", local) as cache:
         desk = Desk(cache, "rag", Library(shelf), model)
         first = desk.ask("How do I change the encryption key?")
@@ -180,3 +180,17 @@ def test_one_person_keeps_so_many_answers_and_no_more(cache, shelf, monkeypatch)
     for question in ("change the encryption key", "evicted when the cache is full", "invisible when expired"):
         desk.ask(question)
     assert [kept.question for kept in desk.kept()] == ["evicted when the cache is full", "invisible when expired"]
+
+
+def test_an_answer_is_kept_under_the_name_that_its_model_has_got_meanwhile(cache, shelf):
+    class Late(Parrot):
+        name = ""
+
+        def ask(self, instruction, text):
+            self.name = "late"
+            return super().ask(instruction, text)
+
+    desk = Desk(cache, "rag", Library(shelf), Late())
+    assert desk.ask("change the encryption key").model == "late"
+    assert [entry.scope["model"] for entry in cache.entries(namespace="rag")] == ["late"]
+    assert desk.ask("change the encryption key").layer == "exact"

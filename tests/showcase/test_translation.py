@@ -86,6 +86,19 @@ def test_what_the_table_does_not_know_is_translated_by_the_model_and_kept(cache)
     assert translator.translate("the sky is blue", "de").layer == "exact"
 
 
+def test_a_translation_is_kept_under_the_name_that_its_model_has_got_meanwhile(cache):
+    class Late(Scripted):
+        name = ""
+
+        def ask(self, instruction, text):
+            self.name = "late"
+            return super().ask(instruction, text)
+
+    translator = Translator(cache, "translation", Late(Reply("Der Himmel ist blau.")))
+    assert translator.translate("The sky is blue", "de").by == "late"
+    assert translator.translate("The sky is blue", "de").layer == "exact"
+
+
 @pytest.mark.parametrize(
     ("reply", "lost", "cut_off"),
     [(Reply("Sie haben drei Vögel"), ("3",), False), (Reply("Sie haben 3", whole=False), (), True)],
