@@ -39,6 +39,16 @@ def test_it_says_the_threshold_and_its_figures(mneme, pairs):
     assert document["pr_curve"][0] == {"threshold": 0.0, "precision": 0.6, "recall": 1.0, "f1": pytest.approx(0.75)}
 
 
+def test_it_says_when_there_are_too_few_pairs_of_a_kind(mneme, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    many = [{"a": f"Where is order {n}?", "b": f"Where is order {n} now?", "same": True} for n in range(20)]
+    few = [{"a": "Cancel my subscription", "b": "Renew the contract", "same": False}]
+    path.write_text("\n".join(map(json.dumps, many + few)), encoding="utf-8")
+    ran = mneme("calibrate", path, *HASH)
+    assert ran.err == "mneme: few pairs do not mean the same (1): with less than 20 the figures say little\n"
+    assert mneme("calibrate", path, *HASH, "--json").err == ""
+
+
 def test_the_curve_comes_as_csv(mneme, pairs):
     ran = mneme("calibrate", pairs, *HASH, "--csv", "--grid", "0.1:0.9:0.1")
     rows = list(csv.DictReader(io.StringIO(ran.out)))

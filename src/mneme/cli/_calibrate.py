@@ -32,6 +32,8 @@ from mneme.ports import VectorDType
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
+_FEW = 20
+"""Pairs of a kind below which the figures are not to be trusted: one more or less moves them by a twentieth."""
 _SHOWN = 21
 """Points of the curve that people are shown."""
 
@@ -175,6 +177,9 @@ def _show(out: Out, result: CalibrationResult, *, as_csv: bool) -> None:
             for point in sorted(near, key=lambda point: point.threshold)
         ],
     )
+    for count, kind in ((result.paraphrases, "mean the same"), (result.distractors, "do not mean the same")):
+        if count < _FEW and not out.as_json:
+            click.echo(f"mneme: few pairs {kind} ({count}): with less than {_FEW} the figures say little", err=True)
     out.hint("pairs cannot say how often a cache is wrong: `mneme certify` can, from labelled traffic")
 
 
