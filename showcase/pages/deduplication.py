@@ -25,7 +25,7 @@ SHOWN = 30
 
 
 class Deduplication:
-    """The page. Nothing is kept of what is pasted but the vectors of the latest texts, in memory."""
+    """The page. What is pasted is written nowhere; the latest texts stay in memory beside their vectors."""
 
     def __init__(self, state: State) -> None:
         self.embedder = Remembered(state.embedder, most=2000)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 import showcase
 from mneme.embedders import LocalEmbedder
@@ -26,6 +26,9 @@ SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
+
+# A library to be embedded, or a model, on a busy machine; what is there already is not waited for.
+expect.set_options(timeout=60_000)
 
 
 class Look(NamedTuple):

@@ -5,16 +5,13 @@ import re
 
 from playwright.sync_api import expect
 
-PATIENCE = 60_000
-"""Milliseconds, for what embeds a whole library, or asks a model, on a busy machine."""
-
 
 def test_documentation_answers_in_other_words_until_a_passage_is_rewritten(showcased, page, examine):
     page.goto(f"{showcased[0]}/rag")
     examine()
     answer = page.get_by_role("region", name="Answer")
     page.get_by_role("button", name="When is an expired entry removed?", exact=True).click()
-    expect(answer.locator(".badge")).to_have_text("miss", timeout=PATIENCE)
+    expect(answer.locator(".badge")).to_have_text("miss")
     expect(answer).to_contain_text("Small models answer badly")
     said = answer.locator(".said").inner_text()
     page.get_by_role("button", name="≈ When are expired entries removed?").click()
@@ -29,7 +26,7 @@ def test_documentation_answers_in_other_words_until_a_passage_is_rewritten(showc
     expect(page.locator(".notice.good")).to_contain_text(f"{document} is version 2 now. 1 answer made from it is gone")
     examine()
     page.get_by_role("button", name="Ask again").click()
-    expect(answer.locator(".badge")).to_have_text("miss", timeout=PATIENCE)
+    expect(answer.locator(".badge")).to_have_text("miss")
     expect(page.locator("details.source textarea").filter(has_text="janitor")).to_have_count(1)
 
 
@@ -48,7 +45,7 @@ def test_a_message_is_translated_once_and_its_likes_are_kept_apart(showcased, pa
     page.get_by_label("Into").select_option("French")
     page.get_by_label("English").fill("The sky is blue")
     page.get_by_role("button", name="Translate", exact=True).click()
-    expect(done).to_contain_text("Small models translate badly", timeout=PATIENCE)
+    expect(done).to_contain_text("Small models translate badly")
     expect(done.locator(".said")).to_have_attribute("lang", "fr")
 
 
@@ -77,10 +74,10 @@ def test_facts_are_said_recalled_expire_and_are_forgotten(showcased, page, exami
     page.goto(f"{showcased[0]}/memory")
     examine()
     page.get_by_role("button", name="Let Ann and Bob say everything").click()
-    expect(page.locator("#facts")).to_contain_text("The user lives in Porto", timeout=PATIENCE)
+    expect(page.locator("#facts")).to_contain_text("The user lives in Porto")
     expect(page.locator("#facts")).not_to_contain_text("Lisbon")
     page.get_by_role("button", name="Suggest a meal to eat").click()
-    expect(page.get_by_label("Prompt")).to_contain_text("vegetarian", timeout=PATIENCE)
+    expect(page.get_by_label("Prompt")).to_contain_text("vegetarian")
     expect(page.get_by_label("Prompt")).not_to_contain_text("peanuts")
     expect(page.get_by_text("What it makes of that")).to_be_visible()
     examine("showcase-memory", ("light",), full=True)
@@ -97,7 +94,7 @@ def test_facts_are_said_recalled_expire_and_are_forgotten(showcased, page, exami
 def test_pairs_are_labelled_by_keys_and_the_threshold_and_its_promise_move(showcased, page, examine):
     page.goto(f"{showcased[0]}/calibration")
     pair = page.locator("ul.pair")
-    expect(pair).to_be_visible(timeout=PATIENCE)
+    expect(pair).to_be_visible()
     first = pair.inner_text()
     page.keyboard.press("s")  # keys press nothing before they are switched on
     page.get_by_label("Use keys").check()
@@ -110,17 +107,17 @@ def test_pairs_are_labelled_by_keys_and_the_threshold_and_its_promise_move(showc
     page.keyboard.press("u")
     expect(page.locator(".told")).to_contain_text("Taken back.")
     page.get_by_role("button", name="50", exact=True).click()
-    expect(page.locator(".told")).to_contain_text("50 labelled", timeout=PATIENCE)
+    expect(page.locator(".told")).to_contain_text("50 labelled")
     expect(page.get_by_role("img", name="How it moved with each label")).to_be_visible()
-    expect(page.locator(".told-promise")).to_contain_text("none yet", timeout=PATIENCE)
+    expect(page.locator(".told-promise")).to_contain_text("none yet")
     examine("showcase-labelling", ("light",), full=True)
     page.get_by_role("link", name="Questions as they arrive").click()
     page.get_by_role("button", name="all", exact=True).click()
-    expect(page.get_by_role("heading", name="All of them are labelled")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".told-promise .badge")).to_have_text("guaranteed", timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="All of them are labelled")).to_be_visible()
+    expect(page.locator(".told-promise .badge")).to_have_text("guaranteed")
     examine()
     page.get_by_label("At most so many").select_option("5%")
-    expect(page.locator(".told-promise")).to_contain_text("labelled hits are missing for 5%", timeout=PATIENCE)
+    expect(page.locator(".told-promise")).to_contain_text("labelled hits are missing for 5%")
     with page.expect_download() as download:
         page.get_by_role("link", name="pairs.jsonl").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
@@ -153,4 +150,4 @@ def test_what_cannot_be_read_is_said_on_the_page_that_asked(showcased, page):
     page.goto(f"{showcased[0]}/rag")
     page.get_by_label("Your question").fill("\N{GRINNING FACE}")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("The question cannot be looked up", timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_contain_text("The question cannot be looked up")
