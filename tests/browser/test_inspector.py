@@ -103,6 +103,18 @@ def test_typing_filters_the_list_as_one_types(go, page):
     assert "namespace=shop" not in page.url
 
 
+def test_what_was_typed_last_is_what_is_listed(go, page):
+    """A large cache takes its time: what was asked for before is given up."""
+    go("/entries")
+    held = []
+    page.route(re.compile(r"text=cap&"), lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    with page.expect_request(re.compile(r"text=cap&")):
+        page.get_by_label("Query contains").fill("cap")
+    page.get_by_label("Query contains").fill("capital of Italy")
+    page.get_by_text("1 entry shown").wait_for()
+    assert len(held) == 1
+
+
 def test_what_cannot_be_looked_for_is_said_in_place_of_the_list(go, page, watched):
     watched.expect("400")
     go("/entries")

@@ -36,8 +36,9 @@ Starlette application uses them so:
 
 Templates know `at`, the path under which their application is mounted (write `href="{{ at }}/ask"`), `frame`, and
 `here`, the path asked for. Everything is escaped. htmx 4 is loaded on every page; there attributes are inherited only
-if they say so (`hx-target:inherited`). `hx-sse.min.js` lies beside it: `{% block scripts %}` is the place to load it or
-a file of your own. Nothing inline works, neither scripts nor `style=` nor `hx-on`: the policy forbids it.
+if they say so (`hx-target:inherited`), and a form that is sent as one types needs `hx-sync="replace"`, or what was
+typed last may never be sent. `hx-sse.min.js` lies beside it: `{% block scripts %}` is the place to load it or a file
+of your own. Nothing inline works, neither scripts nor `style=` nor `hx-on`: the policy forbids it.
 """
 
 from __future__ import annotations
