@@ -46,7 +46,7 @@ def pytest_ignore_collect(collection_path, config):
 
 # --- other people's packages -----------------------------------------------------------------------------------------
 
-# LiteLLM fetches a list of prices when it is imported, unless it is told to use the one it has.
+# LiteLLM and DSPy fetch a list of prices over the network, unless they are told to use the one they have.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 

@@ -130,10 +130,18 @@ def _wants_tool(body):
     return bool(body.get("tools"))
 
 
+def _in_fields(body, text):
+    """The text in the form that DSPy asks for, if the question does not say otherwise."""
+    said = body["messages"][-1]["content"]
+    if "starting with the field `[[ ## answer ## ]]`" not in str(said) or "mumble" in said:
+        return text
+    return f"[[ ## answer ## ]]\n{text}\n\n[[ ## completed ## ]]"
+
+
 def chat(body, number, stop):
     function = {"name": "weather", "arguments": '{"city":"Oslo"}'}
     called = {"id": f"call_{number}", "type": "function", "function": function}
-    reply = {"role": "assistant", "content": f"answer {number}", "refusal": None}
+    reply = {"role": "assistant", "content": _in_fields(body, f"answer {number}"), "refusal": None}
     if _wants_tool(body):
         reply = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [called]}
     return {

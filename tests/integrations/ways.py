@@ -5,6 +5,7 @@ import contextlib
 from typing import Literal, NamedTuple
 
 import anthropic
+import dspy
 import httpx
 import httpx2
 import instructor
@@ -18,6 +19,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from mneme.integrations import anthropic as with_anthropic, httpx as with_httpx, httpx2 as with_httpx2
+from mneme.integrations.dspy import DSPyCache
 from mneme.integrations.langchain import LangChainCache
 from mneme.integrations.litellm import LiteLLMCache
 from mneme.integrations.openai import cached
@@ -217,6 +219,37 @@ def litellm_body(asked, **more):
     return {**asked.body(**more), "model": f"openai/{MODEL}"}
 
 
+@contextlib.contextmanager
+def dspy_program(address, cache):
+    def ask(asked):
+        with dspy_context(address, asked) as program:
+            return program(question=asked.question).name
+
+    with using(cache):
+        yield ask
+
+
+@contextlib.contextmanager
+def using(cache):
+    before = vars(dspy).get("cache")
+    dspy.cache = DSPyCache(cache)
+    yield
+    vars(dspy).pop("cache")
+    if before is not None:
+        dspy.cache = before
+
+
+@contextlib.contextmanager
+def dspy_context(address, asked):
+    about = {"temperature": asked.temperature, "max_tokens": 64, "num_retries": 0}
+    lm = dspy.LM(f"openai/{MODEL}", api_base=f"{address}/v1", api_key="k", **about)
+    form = {"type": "json_schema", "json_schema": {"name": "City", "schema": City.model_json_schema()}}
+    signature = dspy.Signature("question -> name", asked.system)
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+        yield dspy.Predict(signature, response_format=form)
+    lm.close()
+
+
 WAYS = [
     openai_whole,
     openai_stream,
@@ -231,4 +264,5 @@ WAYS = [
     litellm_whole,
     litellm_stream,
     litellm_responses,
+    dspy_program,
 ]
