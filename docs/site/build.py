@@ -44,6 +44,7 @@ REFERENCE = {
     "mneme.integrations.langchain_agents": "middleware for agents of LangChain",
     "mneme.integrations.llama_index": "a model and a key-value store for LlamaIndex",
     "mneme.integrations.langgraph": "the cache of LangGraph",
+    "mneme.integrations.dspy": "the cache of DSPy",
     "mneme.integrations.instructor": "the cache of Instructor",
     "mneme.integrations.pydantic_ai": "a model for agents of PydanticAI",
     "mneme.adapters": "several metrics hooks as one",
