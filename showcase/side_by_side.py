@@ -16,6 +16,7 @@ from showcase.state import Asked, State
 __all__ = ["Done", "Piece", "Run", "Side"]
 
 Side: TypeAlias = Literal["with", "without"]
+_PATIENCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Done:
 
 
 class Run:
-    """A question under way. Iterate over it once: pieces and ends of both sides, as they happen.
+    """A question under way. Iterate over it once: pieces and ends of both sides as they happen, `None` now and then.
 
     What the cache would do is found out first, since afterwards the question itself is stored.
 
@@ -72,14 +73,18 @@ class Run:
             return None
         return time.perf_counter() - begun
 
-    def __iter__(self) -> Iterator[Piece | Done]:
-        """Begins both sides; leaving the iteration ends them."""
+    def __iter__(self) -> Iterator[Piece | Done | None]:
+        """Begins both sides; leaving the iteration ends them. While nothing happens one can leave too."""
         for thread in self._threads:
             thread.start()
         try:
             left = 2
             while left:
-                event = self._events.get()
+                try:
+                    event = self._events.get(timeout=_PATIENCE)
+                except queue.Empty:
+                    yield None
+                    continue
                 yield event
                 left -= isinstance(event, Done)
         finally:

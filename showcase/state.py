@@ -129,9 +129,11 @@ class State:
             CutOffError: It was cut off, which is not kept.
             ValueError: The question is empty or too long.
         """
+        begun: list[str] = []
         computed: list[Answer] = []
 
         def compute(question: str) -> str:
+            begun.append(question)
             begin()
             answer = self.model.answer(self.turns(question, instruction), say=say, stopped=stopped)
             if not answer.whole:
@@ -142,10 +144,15 @@ class State:
         def cost(_: Any) -> float:
             return self.cost_of(computed[0]) if computed else 0.0
 
-        asked = self.ask(
-            question, compute, namespace=namespace, scope=self.scope(instruction, scope), cost=cost, **options
-        )
-        return Asked(asked.response, asked.seen, asked.seconds, computed[0] if computed else None)
+        whole_scope = self.scope(instruction, scope)
+        while True:
+            try:
+                asked = self.ask(question, compute, namespace=namespace, scope=whole_scope, cost=cost, **options)
+            except CutOffError:
+                if begun or stopped():
+                    raise
+                continue  # somebody else asked the same, was waited for, and left before the answer was whole
+            return Asked(asked.response, asked.seen, asked.seconds, computed[0] if computed else None)
 
     def scope(self, instruction: str = INSTRUCTION, more: Any = None) -> dict[str, Any]:
         """What must be equal for an answer of the model to serve again."""

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 __all__ = ["append", "replace", "streamed"]
 
 
-def streamed(fragments: Iterator[str]) -> StreamingResponse:
-    """Every fragment as an event of its own, sent as it comes. The first may go where the request said."""
-    return StreamingResponse((_event(fragment) for fragment in fragments), media_type="text/event-stream")
+def streamed(fragments: Iterator[str], end: Callable[[], object]) -> StreamingResponse:
+    """Every fragment as an event of its own, sent as it comes. The first may go where the request said.
+
+    An empty one only keeps the connection, and lets it be noticed that nobody listens any more.
+
+    Args:
+        fragments: Read in a thread.
+        end: Called when all was sent, or when whoever asked has left; must not wait.
+    """
+    return _Streamed((_event(fragment) for fragment in fragments), end)
+
+
+class _Streamed(StreamingResponse):
+    """A generator that is not read to its end is closed when it happens to be collected: too late to stop a model."""
+
+    def __init__(self, events: Iterator[str], end: Callable[[], object]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end()
 
 
 def append(element: str, text: str) -> str:
@@ -26,4 +48,6 @@ def replace(element: str, fragment: str) -> str:
 
 
 def _event(fragment: str) -> str:
+    if not fragment:
+        return ":\n\n"
     return "".join(f"data: {line}\n" for line in fragment.split("\n")) + "\n"

@@ -15,7 +15,7 @@ from mneme.ui import Pages
 from showcase import seeds, web
 from showcase.forms import Form
 from showcase.registry import Page
-from showcase.side_by_side import Done, Run
+from showcase.side_by_side import Done, Piece, Run
 from showcase.state import State
 from showcase.stream import append, replace, streamed
 from showcase.work.inputs import BadInputError
@@ -49,7 +49,7 @@ class TryIt:
         except (MnemeError, ValueError) as error:
             raise BadInputError(str(error)) from error
         if web.is_fragment(request):
-            return streamed(self._fragments(request, run))
+            return streamed(self._fragments(request, run), run.stop)
         ended = {event.side: event for event in self._events(run) if isinstance(event, Done)}
         return self.page(request, run=run, ended=ended, question=question)
 
@@ -57,14 +57,16 @@ class TryIt:
         pages: Pages = request.app.state.pages
         yield pages.render(request, "try/results.html", run=run, ended={})
         for event in self._events(run):
-            if not isinstance(event, Done):
+            if event is None:
+                yield ""
+            elif isinstance(event, Done):
+                yield replace(f"{event.side}-side", pages.render(request, "try/side.html", side=event.side, done=event))
+                if event.side == "with":
+                    yield replace("steps", pages.render(request, "try/steps.html", run=run, done=event))
+            else:
                 yield append(f"{event.side}-text", event.text)
-                continue
-            yield replace(f"{event.side}-side", pages.render(request, "try/side.html", side=event.side, done=event))
-            if event.side == "with":
-                yield replace("steps", pages.render(request, "try/steps.html", run=run, done=event))
 
-    def _events(self, run: Run) -> Iterator[Any]:
+    def _events(self, run: Run) -> Iterator[Piece | Done | None]:
         """The events of *run*, which is known meanwhile to whoever ends the application."""
         with self._lock:
             self._runs.add(run)

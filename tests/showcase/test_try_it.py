@@ -1,5 +1,6 @@
 """The same question with and without the cache: what is streamed, what is explained, what goes wrong."""
 
+import asyncio
 import html
 import json
 import threading
@@ -9,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import showcase
+from showcase.models import Answer, CutOffError
 from showcase.side_by_side import Done, Piece, Run
 
 HOSTILE = "<script>alert(1)</script> & <b>bold</b>?"
@@ -160,6 +162,67 @@ def test_leaving_in_the_middle_ends_both_sides(run, state):
     events.close()
     run.join()
     assert not any(thread.is_alive() for thread in run._threads)
+
+
+async def test_who_leaves_the_page_leaves_the_model_to_others(site, model, monkeypatch):
+    ended = threading.Semaphore(0)
+
+    def endless(_, *, say, stopped, **__):
+        while not stopped():
+            say("and ")
+            threading.Event().wait(0.01)
+        ended.release()
+        return Answer("and", 1, 0.0, whole=False)
+
+    monkeypatch.setattr(model, "answer", endless)
+    body = b"question=Why%3F"
+    come = [{"type": "http.request", "body": body, "more_body": False}]
+    began = asyncio.Event()
+
+    async def receive():
+        if come:
+            return come.pop()
+        await began.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if b"and " in message.get("body", b""):
+            began.set()
+
+    headers = {"host": "127.0.0.1", "origin": "http://127.0.0.1", "hx-request": "true"}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/try",
+        "raw_path": b"/try",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    await site.app(scope, receive, send)
+    assert ended.acquire(timeout=30)
+    assert ended.acquire(timeout=30)
+
+
+def test_who_waited_for_somebody_that_left_asks_again(state, model, monkeypatch):
+    real, left = state.cache.get_or_compute, [CutOffError(Answer("half", 1, 0.0, whole=False))]
+
+    def led_by_another(*args, **options):
+        if left:
+            raise left.pop()
+        return real(*args, **options)
+
+    monkeypatch.setattr(state.cache, "get_or_compute", led_by_another)
+    assert state.ask_model("Why?").response == "This answers: Why?"
+    model.whole = False
+    with pytest.raises(CutOffError):
+        state.ask_model("Why not?")  # cut off by itself: once is enough
+    assert model.questions == ["Why?", "Why not?"]
 
 
 def test_a_hit_does_not_wait_for_the_model(state, model, run):
