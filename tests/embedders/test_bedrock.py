@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import threading
+import weakref
 
 import boto3
 import numpy as np
@@ -30,6 +32,7 @@ MODELS = {TITAN: 1024, OLD_TITAN: 1536, COHERE: 1024, NEW_COHERE: 1536}
 LONG = "word " * (WINDOW + 1)
 ACCESS = {"region_name": "eu-central-1", "aws_access_key_id": "AKIATEST", "aws_secret_access_key": "a-secret"}
 ONCE = {"max_attempts": 0}
+THROTTLED = (400, {"x-amzn-errortype": "ThrottlingException"}, {"message": "slower"})
 
 session = functools.cache(lambda: boto3.Session(**ACCESS))  # reads descriptions of AWS for a while
 
@@ -177,18 +180,39 @@ def test_other_errors_are_those_of_the_client_and_show_no_secret(client, provide
 
 
 def test_one_request_that_fails_ends_a_batch_with_its_error(client, provider):
-    provider.script = [(400, {"x-amzn-errortype": "ThrottlingException"}, {"message": "slower"})]
+    provider.script = [THROTTLED]
     with pytest.raises(ClientError, match="slower"):
         BedrockEmbedder(client, TITAN, 1024, concurrency=2).embed_many(["text"] * 50)
     assert len(provider.requests) < 50
 
 
 async def test_one_awaited_request_that_fails_ends_a_batch_with_its_error(provider):
-    provider.script = [(400, {"x-amzn-errortype": "ThrottlingException"}, {"message": "slower"})]
+    provider.script = [THROTTLED]
     async with awaited(provider) as client:
         with pytest.raises(ClientError, match="slower"):
             await AsyncBedrockEmbedder(client, TITAN, 1024, concurrency=2).embed_many(["text"] * 50)
     assert len(provider.requests) < 50
+
+
+@contextlib.contextmanager
+def without_collector():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def test_an_error_is_gone_when_nobody_has_it_and_its_connection_with_it(client, provider):
+    provider.script = [THROTTLED] * 2
+    embedder = BedrockEmbedder(client, TITAN, 1024, concurrency=2)
+    with without_collector():
+        try:
+            embedder.embed_many(["one", "two"])
+        except ClientError as error:
+            seen = weakref.ref(error)
+        assert seen() is None
 
 
 @pytest.mark.parametrize(

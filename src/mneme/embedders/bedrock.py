@@ -174,8 +174,6 @@ class BedrockEmbedder(_Bedrock):
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-            finally:
-                calls.clear()
             return self._joined(answers)
 
     def _ask(self, texts: list[str]) -> Matrix:
@@ -233,13 +231,8 @@ class AsyncBedrockEmbedder(_Bedrock):
         calls = [asyncio.ensure_future(ask(some)) for some in self._batches(texts)]
         try:
             return self._joined(list(await asyncio.gather(*calls)))
-        except BaseException:
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-            raise
         finally:
-            calls.clear()  # a failed call holds its error, and that this frame
+            await _ended(calls)
 
     async def _ask(self, texts: list[str]) -> Matrix:
         try:
@@ -251,6 +244,13 @@ class AsyncBedrockEmbedder(_Bedrock):
                 raise InputTooLongError(str(error)) from error
             raise
         return self._matrix(raw, len(texts))
+
+
+async def _ended(calls: Sequence[asyncio.Future[Matrix]]) -> None:
+    """Cancel what is left of *calls*, and wait until none of them runs."""
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
 
 
 # --- how the models are spoken to ------------------------------------------------------------------------------------
