@@ -106,6 +106,7 @@ class Answer:
     document: Any
     """`None` if it is not JSON."""
     text: str
+    """May be left out where the document is all there is to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _answered(wire: Wire, texts: list[str], backoff: Backoff) -> Generator[Reque
         answer = yield request
         assert answer is not None  # noqa: S101 - a driver answers every request
         if isinstance(answer, Answer) and 200 <= answer.status < 300:
-            return answer.document
+            return answer.text if answer.document is None else answer.document
         said = _complaint(wire, answer)
         if isinstance(answer, Answer) and answer.status != 429 and says_too_long(said):
             raise InputTooLongError(f"{wire.provider}: {said}")

@@ -209,7 +209,9 @@ def _answer(response: Any) -> Answer:
         document = response.json()
     except ValueError:  # UnicodeDecodeError is one
         document = None
-    return Answer(response.status_code, response.headers, document, response.text)
+    # An answer that is used is large, and not read twice.
+    text = "" if document is not None and response.is_success else response.text
+    return Answer(response.status_code, response.headers, document, text)
 
 
 def endpoint(url: str, path: str) -> str:
