@@ -31,6 +31,10 @@ SWITCHES = (
 expect.set_options(timeout=60_000)
 
 
+# A busy machine is no reason to fail, and what is expected is waited for no longer than it takes.
+expect.set_options(timeout=30_000)
+
+
 class Look(NamedTuple):
     """How a page is looked at."""
 
