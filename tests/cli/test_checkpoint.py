@@ -10,6 +10,8 @@ from mneme import SemanticCache, SQLiteStore
 from mneme.ports import Selection
 from mneme.testing import HashEmbedder
 
+HASH = ("--embedder", "mneme.testing:HashEmbedder")
+
 
 def contents(path):
     store = SQLiteStore(path)
@@ -136,6 +138,29 @@ def test_a_missing_archive_is_told_of(mneme, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def look_around(mneme, server, prefix):
+    """What reads a cache reads one on a server too, and makes none where there is none."""
+    stats = mneme("stats", server, "--prefix", prefix, "--json").document
+    assert (stats["total"]["entries"], stats["bytes"]) == (3, None)
+    assert "hunter2" not in mneme("stats", server, "--prefix", prefix).out
+    listed = mneme("inspect", server, "--prefix", prefix, "--limit", "2", "--json").document
+    assert [entry["query"] for entry in listed["entries"]] == ["What is the capital of France?", "Where is my order?"]
+    assert mneme("inspect", server, "--prefix", prefix, "--id", "1", "--json").document["entry"]["response"] == "Paris"
+    similar = ("inspect", server, "--prefix", prefix, "--similar", "capital of France", *HASH, "--json")
+    assert mneme(*similar).document["hits"][0]["response"] == "Paris"
+    got = mneme("get", server, "What is the capital of France?", "--prefix", prefix, "--embedder", "none", "--json")
+    assert got.document["hit"]["response"] == "Paris"
+    assert mneme("check", server, "--prefix", prefix, "--json").document == {
+        "sound": True,
+        "entries": 3,
+        "problems": [],
+    }
+    for reading in (["stats"], ["inspect"], ["check"], ["get", "q"]):
+        ran = mneme(reading[0], server, *reading[1:], "--prefix", "nobody_was_here")
+        assert (ran.code, ran.out) == (3, "")
+        assert "there is no cache" in ran.err
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", ["redis", "postgres", "dynamodb"])
 def test_servers_are_named_by_their_address(mneme, filled, server_of, monkeypatch, kind):
@@ -159,6 +184,7 @@ def test_servers_are_named_by_their_address(mneme, filled, server_of, monkeypatc
     mneme("export", filled, there)
     assert mneme("import", there, server, "--prefix", prefix, "--json").document["entries"] == 3
     assert mneme("import", there, server, "--prefix", prefix).code == 3  # it holds entries now
+    look_around(mneme, server, prefix)
     assert mneme("export", server, back, "--prefix", prefix, "--json").document["entries"] == 3
     mneme("import", back, tmp_path / "copy.db")
     assert contents(tmp_path / "copy.db") == contents(filled)

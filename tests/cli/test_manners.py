@@ -118,7 +118,7 @@ def test_a_missing_file_is_an_error_and_is_not_made(mneme, cache_path, command):
     assert not cache_path.exists()
 
 
-@pytest.mark.parametrize("command", sorted(NEEDS_A_FILE.keys() - {"export", "ui"}))
+@pytest.mark.parametrize("command", ["clear", "forget", "reembed", "vacuum"])
 def test_the_address_of_a_server_is_told_from_a_path_and_its_password_not_shown(mneme, command):
     address = "redis://me:hunter2@localhost:6379/0"
     ran = mneme(*(address if word == "FILE" else word for word in NEEDS_A_FILE[command]))

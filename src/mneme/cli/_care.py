@@ -11,7 +11,7 @@ from mneme.cli import _options as options, _show as show
 from mneme.cli._agree import agreed
 from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
-from mneme.cli._open import opened
+from mneme.cli._open import Place, opened
 from mneme.cli._out import Out
 from mneme.cli._repair import repair, rescue
 
@@ -19,7 +19,7 @@ from mneme.cli._repair import repair, rescue
 @click.command(
     cls=Command,
     no="a problem was found, or is left",
-    short_help="Read all of FILE and name what is wrong.",
+    short_help="Read all of CACHE and name what is wrong.",
     epilog="""\b
 Examples:
   mneme check answers.db
@@ -28,29 +28,30 @@ Examples:
   mneme check answers.db --repair --apply
   mneme check broken.db --salvage new.db         where pages are damaged""",
 )
-@options.file_argument
+@options.cache_argument
 @click.option("--repair", "repairing", is_flag=True, help="Say how each would be put right; alters nothing.")
 @click.option("--apply", is_flag=True, help="With --repair: do it.")
 @click.option(
-    "--salvage", metavar="NEW", type=click.Path(path_type=Path), help="Copy what can be read of FILE into a new file."
+    "--salvage", metavar="NEW", type=click.Path(path_type=Path), help="Copy what can be read of a file into a new one."
 )
+@options.prefix_option
 @options.json_option
-def check(*, file: Path, repairing: bool, apply: bool, salvage: Path | None, as_json: bool) -> None:
-    """Read all of FILE and name every inconsistency."""
+def check(*, cache: str, repairing: bool, apply: bool, salvage: Path | None, prefix: str, as_json: bool) -> None:
+    """Read all of CACHE, a file or the URL of a server, and name every inconsistency."""
     out = Out(as_json=as_json)
     if apply and not repairing:
         raise click.UsageError("--apply goes with --repair")
     if salvage is not None:
         if repairing:
             raise click.UsageError("pass --repair or --salvage, not both")
-        rescue(out, file, salvage)
+        rescue(out, Path(cache), salvage)
         return
     if repairing:
-        repair(out, file, apply=apply)
+        repair(out, Path(cache), apply=apply)
         return
-    with opened(file) as cache:
-        problems = cache.check()
-        entries = cache.stats().entries
+    with Place(cache, prefix).opened() as found:
+        problems = found.check()
+        entries = found.stats().entries
     out.document({"sound": not problems, "entries": entries, "problems": problems})
     for problem in problems:
         out.say(problem, style="red")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from mneme import Explanation, Hit
 from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
 from mneme.cli._failure import asking, no
-from mneme.cli._open import opened_to_ask
+from mneme.cli._open import Place, opened_to_ask
 from mneme.cli._out import Column, Out
 
 _REASONS = {
@@ -42,7 +41,7 @@ Examples:
   mneme get answers.db "capital of France" --explain
   mneme get answers.db "What is the capital of France?" --raw > answer.txt""",
 )
-@options.file_argument
+@options.cache_argument
 @click.argument("query")
 @options.namespace_option
 @options.scope_option
@@ -50,10 +49,11 @@ Examples:
 @options.embedder_option
 @click.option("--raw", is_flag=True, help="Print the response alone, byte for byte.")
 @click.option("--explain", is_flag=True, help="Show every candidate and the verdict on it; counts as no lookup.")
+@options.prefix_option
 @options.json_option
 def get(
     *,
-    file: Path,
+    cache: str,
     query: str,
     namespace: str,
     scope: Any,
@@ -61,15 +61,19 @@ def get(
     embedder: str,
     raw: bool,
     explain: bool,
+    prefix: str,
     as_json: bool,
 ) -> None:
-    """Show the stored answer to QUERY, if one means the same."""
+    """Show the stored answer to QUERY, if one means the same.
+
+    CACHE is a file, or the URL of a server: redis://, rediss://, postgresql://, dynamodb://TABLE.
+    """
     if raw + explain + as_json > 1 and not (explain and as_json):
         raise click.UsageError("--raw goes with neither --explain nor --json")
     out = Out(as_json=as_json)
-    with opened_to_ask(file, embedder, similarity_threshold=threshold) as cache, asking():
-        explanation = cache.explain(query, namespace=namespace, scope=scope) if explain else None
-        hit = cache.get(query, namespace=namespace, scope=scope) if explanation is None else None
+    with opened_to_ask(Place(cache, prefix), embedder, similarity_threshold=threshold) as found, asking():
+        explanation = found.explain(query, namespace=namespace, scope=scope) if explain else None
+        hit = found.get(query, namespace=namespace, scope=scope) if explanation is None else None
     if explanation is not None:
         _show_explanation(out, explanation)
         if explanation.layer is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -14,7 +13,7 @@ from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
 from mneme.cli._complete import namespaces
 from mneme.cli._failure import asking, no
-from mneme.cli._open import opened, opened_to_ask
+from mneme.cli._open import Place, opened_to_ask
 from mneme.cli._out import Column, Out
 
 _LIMIT = 20
@@ -29,9 +28,10 @@ Examples:
   mneme inspect answers.db --contains refund --namespace shop
   mneme inspect answers.db --after 20
   mneme inspect answers.db --id 7
-  mneme inspect answers.db --similar "money back" --limit 5""",
+  mneme inspect answers.db --similar "money back" --limit 5
+  mneme inspect postgresql://me@db/app --prefix answers""",
 )
-@options.file_argument
+@options.cache_argument
 @click.option("--id", "entry_id", type=click.IntRange(min=1), help="Show this entry, in full.")
 @click.option("--namespace", shell_complete=namespaces, help="Only this one's [with --similar: default].")
 @click.option("--tag", "tags", multiple=True, help="Only entries that carry this tag, or any of several.")
@@ -41,10 +41,11 @@ Examples:
 @options.embedder_option
 @click.option("--limit", type=click.IntRange(1, 10_000), default=_LIMIT, show_default=True, help="So many at the most.")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only entries with an id above this: paging.")
+@options.prefix_option
 @options.json_option
 def inspect(
     *,
-    file: Path,
+    cache: str,
     entry_id: int | None,
     namespace: str | None,
     tags: tuple[str, ...],
@@ -54,29 +55,34 @@ def inspect(
     embedder: str,
     limit: int,
     after: int,
+    prefix: str,
     as_json: bool,
 ) -> None:
-    """List the entries of FILE, or show one of them. Expired entries are listed until `mneme vacuum`."""
+    """List the entries of CACHE, or show one of them. Expired entries are listed until `mneme vacuum`.
+
+    CACHE is a file, or the URL of a server: redis://, rediss://, postgresql://, dynamodb://TABLE.
+    """
     out = Out(as_json=as_json)
+    place = Place(cache, prefix)
     listing = bool(namespace is not None or tags or contains is not None or after)
     if entry_id is not None:
         if listing or similar is not None:
             raise click.UsageError("--id goes with no other filter")
-        _show_one(out, file, entry_id)
+        _show_one(out, place, entry_id)
     elif similar is not None:
         if tags or contains is not None or after:
             raise click.UsageError("--similar goes with --namespace, --scope and --limit alone")
-        with opened_to_ask(file, embedder) as cache, asking():
-            hits = cache.lookup(similar, k=limit, namespace=namespace or "default", scope=scope)
+        with opened_to_ask(place, embedder) as found, asking():
+            hits = found.lookup(similar, k=limit, namespace=namespace or "default", scope=scope)
         _show_similar(out, hits)
     elif scope is not None:
         raise click.UsageError("--scope goes with --similar")
     else:
-        _show_page(out, file, _Filter(namespace, tags, contains, limit), after)
+        _show_page(out, place, _Filter(namespace, tags, contains, limit), after)
 
 
-def _show_one(out: Out, file: Path, entry_id: int) -> None:
-    with opened(file) as cache:
+def _show_one(out: Out, place: Place, entry_id: int) -> None:
+    with place.opened() as cache:
         found = cache.entries(after=entry_id - 1, limit=1)
     if not found or found[0].entry_id != entry_id:
         out.document({"entry": None})
@@ -118,9 +124,9 @@ class _Filter(NamedTuple):
         return words if self.limit == _LIMIT else [*words, "--limit", str(self.limit)]
 
 
-def _show_page(out: Out, file: Path, wanted: _Filter, after: int) -> None:
+def _show_page(out: Out, place: Place, wanted: _Filter, after: int) -> None:
     namespace, tags, contains, limit = wanted
-    with opened(file) as cache, asking():
+    with place.opened() as cache, asking():
         # One more than asked tells whether there is a next page.
         found = cache.entries(namespace=namespace, tags=tags or None, contains=contains, after=after, limit=limit + 1)
         total = cache.stats(namespace).entries
@@ -138,7 +144,8 @@ def _show_page(out: Out, file: Path, wanted: _Filter, after: int) -> None:
     out.table(columns, [_row(entry, now, tags=len(columns) == 6) for entry in page])
     out.hint(f"{len(page)} of {show.counted(total, 'entry')}")
     if more:
-        words = ["inspect", str(file), *wanted.words(), "--after", str(next_after)]
+        words = ["inspect", place.name, *wanted.words(), "--after", str(next_after)]
+        words += [] if place.file is not None else ["--prefix", place.prefix]
         out.hint("next page:")
         if out.rich:
             out.command(f"  {show.program()} {shlex.join(words)}")

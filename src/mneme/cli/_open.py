@@ -7,9 +7,9 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import click
 
@@ -123,15 +123,36 @@ def _check_exists(store: OnServer, where: str, prefix: str) -> None:
         )
 
 
+class Place(NamedTuple):
+    """What CACHE and --prefix say together: a file, or the URL of a server."""
+
+    where: str
+    prefix: str
+
+    @property
+    def name(self) -> str:
+        """As it may be shown."""
+        return without_password(self.where)
+
+    @property
+    def file(self) -> Path | None:
+        """The file, if it is one."""
+        return Path(self.where) if Path(self.where).exists() else None
+
+    def opened(self, embedder: Embedder | None = None, **options: Any) -> AbstractContextManager[SemanticCache]:
+        """The cache that is there."""
+        return opened_at(self.where, self.prefix, embedder=embedder, **options)
+
+
 @contextmanager
-def opened_to_ask(file: Path, choice: str, **options: Any) -> Iterator[SemanticCache]:
-    """The cache in *file* with the embedder chosen, unless it holds no vectors: asking must not bind it to one."""
+def opened_to_ask(place: Place, choice: str, **options: Any) -> Iterator[SemanticCache]:
+    """The cache there with the embedder chosen, unless it holds no vectors: asking must not bind it to one."""
     embedder = None
     if choice != "none":
-        with opened(file) as cache:
+        with place.opened() as cache:
             bound = cache.stats().embedder_fingerprint is not None
         embedder = find_embedder(choice) if bound else None
-    with opened(file, embedder, **options) as cache:
+    with place.opened(embedder, **options) as cache:
         yield cache
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mneme.cli._complete import embedders, namespaces
+from mneme.cli._complete import as_file, embedders, namespaces
 
 
 def parsed(text: str) -> Any:
@@ -52,6 +52,7 @@ def as_duration(_: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
+cache_argument = click.argument("cache", metavar="CACHE", shell_complete=as_file)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 namespace_option = click.option(
     "--namespace", default="default", show_default=True, shell_complete=namespaces, help="The tenant."

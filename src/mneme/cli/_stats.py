@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ from mneme import Stats
 from mneme.cli import _options as options, _show as show
 from mneme.cli._command import Command
 from mneme.cli._failure import Failure, asking
-from mneme.cli._open import opened
+from mneme.cli._open import Place
 from mneme.cli._out import Column, Out
 
 
@@ -21,26 +20,32 @@ from mneme.cli._out import Column, Out
     epilog="""\b
 Examples:
   mneme stats answers.db
-  mneme stats answers.db --namespace shop --json""",
+  mneme stats answers.db --namespace shop --json
+  mneme stats redis://localhost:6379/0 --prefix answers""",
 )
-@options.file_argument
+@options.cache_argument
 @options.only_namespace_option
+@options.prefix_option
 @options.json_option
-def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
-    """Count entries, hits and misses, and the time that hits saved. Counters survive restarts."""
+def stats(*, cache: str, namespace: str | None, prefix: str, as_json: bool) -> None:
+    """Count entries, hits and misses, and the time that hits saved. Counters survive restarts.
+
+    CACHE is a file, or the URL of a server: redis://, rediss://, postgresql://, dynamodb://TABLE.
+    """
     out = Out(as_json=as_json)
-    with opened(file) as cache, asking():
-        health = cache.health()
-        names = cache.list_namespaces() if namespace is None else [namespace]
-        parts = [cache.stats(name) for name in names]
-        total = cache.stats(namespace)
+    place = Place(cache, prefix)
+    with place.opened() as found, asking():
+        health = found.health()
+        names = found.list_namespaces() if namespace is None else [namespace]
+        parts = [found.stats(name) for name in names]
+        total = found.stats(namespace)
     try:
-        stored = file.stat().st_size
+        stored = None if place.file is None else place.file.stat().st_size
     except OSError as error:
-        raise Failure(f"cannot read {str(file)!r}: {error.strerror}", type(error).__name__) from error
+        raise Failure(f"cannot read {place.name!r}: {error.strerror}", type(error).__name__) from error
     out.document(
         {
-            "file": str(file),
+            "file": place.name,
             "bytes": stored,
             "schema_version": health.schema_version,
             "embedder_fingerprint": total.embedder_fingerprint,
@@ -52,7 +57,10 @@ def stats(*, file: Path, namespace: str | None, as_json: bool) -> None:
     oldest = health.oldest_entry_age_seconds
     out.facts(
         {
-            "file": f"{file}, {show.size(stored)}, schema version {health.schema_version}",
+            "file" if stored is not None else "server": (
+                f"{place.name}, {health.store_backend if stored is None else show.size(stored)}, schema version "
+                f"{health.schema_version}"
+            ),
             "embedder": total.embedder_fingerprint or "none yet: no vectors are stored",
             "oldest entry": "none" if oldest is None else f"{show.age(oldest)} ago",
             "time saved": show.span(total.seconds_saved) if total.seconds_saved else "none yet",
