@@ -63,6 +63,17 @@ def test_a_cookie_of_another_server_opens_nothing():
     assert again.get("/").status_code == 401
 
 
+def test_odd_cookies_of_others_do_not_lock_one_out():
+    """Every server on the machine may add some, and not all of them write what a parser of cookies expects."""
+    browser = client(TOKEN)
+    browser.get(f"/?token={TOKEN}")
+    [(name, value)] = browser.cookies.items()
+    browser.cookies.clear()
+    for jar in ('x={"a": [1, 2]}; ', 'y="unclosed; ', "=; ", "z; ", f"{name}x=1; ", "ü=ü; "):
+        answer = browser.get("/", headers={"cookie": f"{jar}{name}={value}".encode()})
+        assert answer.status_code == 200, jar
+
+
 def test_the_way_back_leads_to_this_server_alone():
     answer = client(TOKEN).get(f"{HOME}//example.org/?token={TOKEN}")
     assert answer.headers["location"] == "/example.org/"

@@ -4,6 +4,7 @@ import hashlib
 import html
 import re
 
+import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -324,6 +325,35 @@ def test_a_very_long_answer_is_shown_in_part(asking):
         assert len(client.get("/entries/1").text) < 200_000
         assert len(client.get("/entries").text) < 40_000
         assert len(client.get("/entries/1/raw").content) == 1_000_000
+
+
+class Arrays:
+    """A codec for what JSON cannot hold, and what compares element by element."""
+
+    name = "arrays"
+
+    def encode(self, value):
+        return value.tobytes()
+
+    def decode(self, payload):
+        return np.frombuffer(payload)
+
+
+def test_what_a_codec_made_is_shown_as_python_would(cache_path, asking):
+    with SemanticCache(cache_path, HashEmbedder(), codec=Arrays()) as cache:
+        cache.put("What is the capital of France?", np.array([1.5, 2.5]))
+        cache.put("Which city is the capital of France?", np.array([1.5, 2.5]))
+        client = asking(cache, writable=True)
+        for path in LOOKS:
+            assert client.get(path).status_code in (200, 400, 404)
+        assert "array([1.5, 2.5])" in text_of(client.get("/entries/1"))
+        assert client.get("/entries/1/raw").content == b"array([1.5, 2.5])"
+        assert "array([1.5, 2.5])" in text_of(client.get("/entries"))
+    with SemanticCache(cache_path, HashEmbedder()) as cache:
+        page = text_of(asking(cache).get("/entries/1"))
+        assert "codec:arrays" in page
+        assert "16 bytes: 00 00" in page
+        assert "It cannot be looked for" in page
 
 
 # --- trouble ---------------------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -130,7 +130,9 @@ class _Token:
             onward = RedirectResponse(f"/{scope['path'].lstrip('/')}{'?' if rest else ''}{rest}", 303)
             onward.set_cookie(self.name, self.session, path=f"{root}/", httponly=True, samesite="strict")
             return onward
-        if secrets.compare_digest(_cookie(Headers(scope=scope), self.name).encode(), self.session.encode()):
+        # Starlette's parser and not the standard library's, which gives up at the first odd cookie of somebody else.
+        cookie = HTTPConnection(scope).cookies.get(self.name, "")
+        if secrets.compare_digest(cookie.encode("utf-8", "replace"), self.session.encode()):
             return None
         return _said(
             401,
@@ -161,17 +163,6 @@ def _from_here(headers: Headers, host: str) -> bool:
     origin = headers.get("origin")
     # Not the scheme: a proxy that ends TLS before this server would make the two differ.
     return origin is not None and bool(host) and urlsplit(origin).netloc.lower() == host.lower()
-
-
-def _cookie(headers: Headers, name: str) -> str:
-    for line in headers.getlist("cookie"):
-        try:
-            found = SimpleCookie(line).get(name)
-        except CookieError:
-            continue
-        if found is not None:
-            return found.value
-    return ""
 
 
 def _said(status: int, title: str, text: str) -> Response:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mneme import Entry, SemanticCache, Stats
+from mneme import Entry, MnemeError, SemanticCache, Stats
 from mneme.ui import _browse as browse
 from mneme.ui._charts import Bar, bar_chart
 from mneme.ui._pages import Pages
@@ -100,7 +100,7 @@ class Views:
             expired=browse.is_expired(entry, now),
             sealed=sealed,
             shown=_SHOWN,
-            neighbours=[] if sealed else self.neighbours(entry),
+            **self.neighbours(entry, wanted=not sealed),
         )
 
     def raw(self, request: Request) -> Response:
@@ -186,12 +186,22 @@ class Views:
             raise HTTPException(404, f"There is no entry {entry_id}: it was removed, or never there.")
         return entry
 
-    def neighbours(self, entry: Entry) -> list[dict[str, Any]]:
-        """What is near it in its namespace and scope, and whether it has the same answer: then it may be an alias."""
-        if not self.cache.has_embedder:
-            return []
-        hits = self.cache.lookup(entry.query, k=_NEIGHBOURS, namespace=entry.namespace, scope=entry.scope)
-        return [{"hit": hit, "same": hit.response == entry.response} for hit in hits if hit.entry_id != entry.entry_id]
+    def neighbours(self, entry: Entry, *, wanted: bool) -> dict[str, Any]:
+        """What is near it in its namespace and scope, and whether it has the same answer: then it may be an alias.
+
+        The entry itself is shown whatever hinders the search, such as an answer nearby that this cache cannot decode.
+        """
+        if not wanted or not self.cache.has_embedder:
+            return {"neighbours": [], "hindered": ""}
+        try:
+            hits = self.cache.lookup(entry.query, k=_NEIGHBOURS, namespace=entry.namespace, scope=entry.scope)
+        except (MnemeError, TypeError, ValueError) as error:
+            return {"neighbours": [], "hindered": str(error)}
+        near = [hit for hit in hits if hit.entry_id != entry.entry_id]
+        return {
+            "neighbours": [{"hit": hit, "same": _equal(hit.response, entry.response)} for hit in near],
+            "hindered": "",
+        }
 
     def is_sealed(self) -> bool:
         """Whether the cache is encrypted, and was opened without its keys."""
@@ -217,6 +227,13 @@ def _answers(stats: Stats) -> Any:
     ]
     said = ", ".join(f"{bar.label} {bar.name}" for bar in bars)
     return bar_chart(bars, title="Lookups by what answered them", description=f"Since the beginning: {said}.")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - what a caller's codec made compares as it likes: an array does not
+        return False
 
 
 def _is_sealed(entry: Entry) -> bool:

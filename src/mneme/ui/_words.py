@@ -75,7 +75,10 @@ def similarity(value: float) -> str:
 
 
 def readable(value: Any) -> str:
-    """A stored value in full: text as it is, JSON laid out, also if it is JSON in a text; of bytes their beginning."""
+    """A stored value in full: text as it is, JSON laid out, also if it is JSON in a text; of bytes their beginning.
+
+    What a caller's codec made, and JSON cannot hold, is shown as Python would.
+    """
     if isinstance(value, bytes):
         head = value[:256].hex(" ")
         return f"{counted(len(value), 'byte')}: {head}{' …' if len(value) > 256 else ''}"
@@ -87,16 +90,23 @@ def readable(value: Any) -> str:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return text
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return _as_json(value, indent=2)
 
 
 def shown(value: Any, limit: int = 200) -> str:
     """A stored value on one line, of a long one the beginning."""
     if isinstance(value, bytes):
         return counted(len(value), "byte")
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else "" if value is None else _as_json(value)
     line = " ".join(text[: 4 * limit].split())
     return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[:limit]}…"
+
+
+def _as_json(value: Any, indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
 
 
 def typed(scope: Any) -> str:
