@@ -49,6 +49,13 @@ def test_a_message_is_translated_once_and_its_likes_are_kept_apart(showcased, pa
     expect(done.locator(".said")).to_have_attribute("lang", "fr")
 
 
+def test_on_a_phone_what_was_asked_for_comes_into_view(showcased, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"{showcased[0]}/translation")
+    page.get_by_role("button", name="Your password has been changed").click()
+    expect(page.get_by_role("region", name="Translation")).to_be_in_viewport()
+
+
 def test_tickets_are_grouped_anew_as_the_threshold_moves(showcased, page, examine):
     page.goto(f"{showcased[0]}/deduplication")
     new = page.locator(".figure.miss strong")
