@@ -14,7 +14,7 @@ from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, PrivateAttr
 
-from mneme import AsyncSemanticCache, SemanticCache
+from mneme import AsyncSemanticCache, SemanticCache, as_embedder
 from mneme.integrations.langchain_agents import ResponseCacheMiddleware, ToolCacheMiddleware
 from mneme.testing import FakeClock, HashEmbedder
 
@@ -223,6 +223,18 @@ def test_a_class_of_models_that_does_not_tell_its_parameters_is_still_told_from_
     assert said(ask(agent(Other("2"), cache))) == "2"
 
 
+def test_the_choice_of_a_tool_belongs_to_the_question(cache):
+    def one(model, choice):
+        @wrap_model_call
+        def chosen(request, handler):
+            return handler(request.override(tool_choice=choice))
+
+        return create_agent(model, [weather], middleware=[chosen, ResponseCacheMiddleware(cache)])
+
+    assert [said(ask(one(Model(choice), choice))) for choice in ("any", "auto", "any")] == ["any", "auto", "any"]
+    assert said(ask(one(Model("2"), "any"))) == "any"
+
+
 def test_settings_belong_to_the_question_if_the_middleware_comes_after_what_sets_them(cache):
     def one(model, **settings):
         middleware = [with_settings(**settings), ResponseCacheMiddleware(cache)]
@@ -334,6 +346,14 @@ def test_an_answer_that_did_not_have_the_form_is_not_kept(cache):
     assert cache.stats().entries == 0
     assert ask(one)["structured_response"] == City(name="Bergen")
     assert ask(one)["structured_response"] == City(name="Bergen")
+
+
+def test_an_answer_without_a_form_is_not_kept_where_one_was_wanted(cache):
+    model = Model("Oslo", calling("City", name="Oslo"), calling("City", name="Bergen"))
+    one = agent(model, cache, response_format=ToolStrategy(City))
+    assert ask(one)["structured_response"] == City(name="Oslo")  # LangChain asks on until it has the form
+    assert cache.stats().entries == 0
+    assert [ask(one)["structured_response"] for _ in range(2)] == [City(name="Bergen")] * 2
 
 
 def test_an_answer_that_a_new_validator_refuses_is_asked_for_again(cache):
@@ -477,11 +497,12 @@ async def test_an_awaited_tool_too(cache):
     assert [(await search.aask()).text for _ in range(2)] == ["1 found", "1 found"]
 
 
-def test_a_tool_without_such_an_argument_answers_equal_calls_alone(cache):
-    search = Search(
-        cache, [{"query": "x"}, {"query": "X"}, {"query": "x", "limit": 3}, {"query": "x"}], tools={"search": None}
-    )
-    assert [search.ask().text for _ in range(4)] == ["1 found", "2 found", "3 found", "1 found"]
+def test_a_tool_without_such_an_argument_answers_equal_calls_alone():
+    same = as_embedder(lambda text: [1.0, 0.0], fingerprint="everything is the same")
+    calls = [{"query": "x"}, {"query": "X"}, {"query": "x", "limit": 3}, {"query": "x"}]
+    with SemanticCache(":memory:", same, guards=()) as cache:
+        search = Search(cache, calls, tools={"search": None})
+        assert [search.ask().text for _ in calls] == ["1 found", "2 found", "3 found", "1 found"]
 
 
 def test_a_tool_that_is_not_named_runs(cache):

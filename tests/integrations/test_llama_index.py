@@ -17,6 +17,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import MockLLM
+from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
@@ -367,6 +368,23 @@ def test_variables_say_which_part_is_the_question(cache):
         "answer 1",
         "answer 2",
     ]
+
+
+@pytest.mark.parametrize("chats", [True, False])
+def test_a_program_is_answered_for_the_very_same_prompt_alone(cache, chats):
+    def run(question):
+        return program(context_str="a", query_str=question)
+
+    wrapped = Model(*[calling("Town", name=name) for name in "abc"], chats=chats)
+    program = FunctionCallingProgram.from_defaults(Town, prompt=TEMPLATE, llm=CachedLLM(wrapped, cache))
+    assert [run(question).name for question in (QUESTION, AGAIN, QUESTION)] == ["a", "b", "a"]
+
+
+async def test_an_awaited_program_too(cache):
+    wrapped = Model(*[calling("Town", name=name) for name in "abc"])
+    program = FunctionCallingProgram.from_defaults(Town, prompt=TEMPLATE, llm=CachedLLM(wrapped, cache))
+    found = [await program.acall(context_str="a", query_str=question) for question in (QUESTION, AGAIN, QUESTION)]
+    assert [town.name for town in found] == ["a", "b", "a"]
 
 
 class Town(BaseModel):

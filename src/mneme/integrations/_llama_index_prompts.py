@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,12 +35,18 @@ def current_template() -> Template | None:
 
 
 @contextmanager
-def _answering(template: Template) -> Generator[None, None, None]:
+def _answering(template: Template | None) -> Generator[None, None, None]:
     token = _CURRENT.set(template)
     try:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def _of_program(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Template | None:
+    current = _CURRENT.get()
+    said = args[1] if len(args) > 1 else kwargs.get("user_msg")
+    return Template(None) if current is None and said is None else current
 
 
 class TemplatedLLM(FunctionCallingLLM):
@@ -78,6 +84,16 @@ class TemplatedLLM(FunctionCallingLLM):
         with _answering(self._template(prompt, prompt_args)):
             tokens: TokenAsyncGen = await super().astream(prompt, **prompt_args)
             return tokens
+
+    # A program that was made of a model hands over its whole prompt as a conversation, and nothing that was said.
+
+    def predict_and_call(self, *args: Any, **kwargs: Any) -> Any:
+        with _answering(_of_program(args, kwargs)):
+            return super().predict_and_call(*args, **kwargs)
+
+    async def apredict_and_call(self, *args: Any, **kwargs: Any) -> Any:
+        with _answering(_of_program(args, kwargs)):
+            return await super().apredict_and_call(*args, **kwargs)
 
     def structured_predict(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
