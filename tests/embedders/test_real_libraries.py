@@ -97,7 +97,8 @@ def test_what_others_do_with_the_same_model_does_not_cut_off_what_a_cache_embeds
     assert model.tokenizer.truncation is not None
     assert np.array_equal(embedder.embed(long), whole)
     assert model.tokenizer.truncation is not None, "and the other way round"
-    assert model.max_length == 512
+    assert np.array_equal(embedder.embed(long), whole), "nor does one call to the next"
+    assert (model.max_length, model.config["max_length"]) == (512, 512)
 
 
 def test_the_fingerprint_of_a_static_model_is_that_of_its_content(tmp_path):

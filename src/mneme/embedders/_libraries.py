@@ -140,14 +140,14 @@ def _is_model2vec(obj: Any) -> bool:
 def _model2vec(obj: Any) -> Recipe:
     source = _kind(obj)
     # By default it cuts off after 512 tokens without a word, has no window of its own, and sets its tokenizer anew with
-    # every call: a call in another thread would switch the cut on again. So a twin with a tokenizer of its own is used.
+    # every call: a call in another thread would switch the cut on again. So a twin with a tokenizer of its own is used,
+    # and another one to look at texts with.
     lock = threading.Lock()
     twin = copy.copy(obj)
     tokenizer: Any = getattr(obj, "tokenizer", None)
     if _has(tokenizer, "to_str"):
-        twin.tokenizer = tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+        twin.tokenizer, tokenizer = (type(tokenizer).from_str(tokenizer.to_str()) for _ in range(2))
         tokenizer.no_truncation()
-    twin.max_length = None
 
     def embed_many(texts: list[str]) -> Any:
         with lock:
@@ -164,12 +164,15 @@ def _model2vec(obj: Any) -> Recipe:
 
 
 def _content(obj: Any, tokenizer: Any) -> str | None:
-    """A hash of all that a static model makes vectors of."""
+    """A hash of all that a static model makes vectors of.
+
+    The tokenizer's vocabulary, not its JSON: that is written differently by other releases of the same tokenizer.
+    """
     vectors = getattr(obj, "embedding", None)
-    if vectors is None or not _has(tokenizer, "to_str"):
+    if vectors is None or not _has(tokenizer, "get_vocab"):
         return None
     parts = (vectors, getattr(obj, "weights", None), getattr(obj, "token_mapping", None))
-    found = hashlib.sha256(tokenizer.to_str().encode())
+    found = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
     for part in parts:
         if part is not None:
             array = np.ascontiguousarray(part)
