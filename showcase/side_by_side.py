@@ -35,7 +35,7 @@ class Done:
     text: str
     seconds: float
     waited: float = 0.0
-    """Of these, how long for the model to be done with others."""
+    """Before these, for the model to be done with others."""
     outcome: str = "miss"
     """`exact`, `semantic` or `miss`."""
     asked: Asked | None = None
@@ -123,7 +123,7 @@ class Run:
             begin=self._looked_up.set,
         )
         waited = asked.computed.waited if asked.computed else 0.0
-        return Done("with", asked.response, asked.seconds, waited, asked.outcome, asked)
+        return Done("with", asked.response, max(0.0, asked.seconds - waited), waited, asked.outcome, asked)
 
     def _without(self) -> Done:
         # The other side goes first where the model can serve one at a time only.
@@ -135,4 +135,4 @@ class Run:
         )
         if not answer.whole:
             raise CutOffError(answer)
-        return Done("without", answer.text, answer.seconds + answer.waited, answer.waited)
+        return Done("without", answer.text, answer.seconds, answer.waited)

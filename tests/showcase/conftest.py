@@ -33,6 +33,7 @@ class ScriptedModel:
         self.failure = None
         """Raised instead of an answer."""
         self.whole = True
+        self.waited = 0.0
         self.gate = None
         """To be waited for before an answer."""
         self.closed = 0
@@ -48,7 +49,7 @@ class ScriptedModel:
         pieces = ["This ", "answers: ", question]
         for piece in pieces:
             say(piece)
-        return Answer("".join(pieces), tokens=1000, seconds=0.5, whole=self.whole and not stopped())
+        return Answer("".join(pieces), tokens=1000, seconds=0.5, waited=self.waited, whole=self.whole and not stopped())
 
     def probe(self):
         self.trouble = self.failure

@@ -62,6 +62,14 @@ def test_what_the_cache_did_is_explained_as_it_was_before_it_stored_anything(sit
     assert "the model was asked" in alike
 
 
+def test_waiting_for_ones_turn_is_no_time_of_the_answer(site, model):
+    model.waited = 2.0
+    events = "".join(stream(site, "Why is the sky blue?"))
+    assert events.count("after 2.00 s in the queue") == 2
+    assert "<strong>500 ms</strong>" in events  # without the cache: what the model says it took
+    assert "<strong>2." not in events
+
+
 def test_without_a_script_both_answers_stand_on_the_whole_page(site):
     page = site.post("/try", data={"question": "Why is the sky blue?"}).text
     assert "<h1" in page
