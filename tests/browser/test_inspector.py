@@ -169,11 +169,12 @@ def test_what_was_removed_meanwhile_is_said_to_be_gone(go, page, cache, watched)
     assert "There is no entry 5" in page.get_by_role("alert").inner_text()
 
 
-def test_a_token_opens_the_pages_once_and_then_the_cookie_does(serve, page, cache, watched):
+def test_a_token_opens_the_pages_once_and_then_the_cookie_does(serve, page, cache, watched, examine):
     watched.expect("401")
     address = serve(inspector(cache, token="the-token-of-a-test", writable=True))  # noqa: S106 - made up
     page.goto(address)
-    assert "Not yours to see" in page.content()
+    assert page.get_by_role("heading", level=1).inner_text() == "Not yours to see"
+    examine()
     page.goto(f"{address}/?token=the-token-of-a-test")
     assert page.url == f"{address}/"
     page.get_by_role("link", name="Entries").first.click()

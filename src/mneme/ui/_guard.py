@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from markupsafe import escape
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
@@ -96,9 +97,11 @@ class _Origin:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
-            return _said(400, "Wrong address", "These pages answer to this machine's own name alone.")
+            return _said(scope, 400, "Wrong address", "These pages answer to this machine's own name alone.")
         if scope["method"] not in _READS and not _from_here(headers, host):
-            return _said(403, "Refused", "This change was not asked for by one of these pages, so nothing was changed.")
+            return _said(
+                scope, 403, "Refused", "This change was not asked for by one of these pages, so nothing was changed."
+            )
         return None
 
 
@@ -135,6 +138,7 @@ class _Token:
         if secrets.compare_digest(cookie.encode("utf-8", "replace"), self.session.encode()):
             return None
         return _said(
+            scope,
             401,
             "Not yours to see",
             "Open the whole address that was printed when these pages were started: it ends in a token.",
@@ -165,10 +169,13 @@ def _from_here(headers: Headers, host: str) -> bool:
     return origin is not None and bool(host) and urlsplit(origin).netloc.lower() == host.lower()
 
 
-def _said(status: int, title: str, text: str) -> Response:
+def _said(scope: Scope, status: int, title: str, text: str) -> Response:
+    static = f"{escape(scope.get('root_path', ''))}/static"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
-        f"<body><main><h1>{title}</h1><p>{text}</p></main></body></html>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="{static}/icon.svg" type="image/svg+xml">'
+        f'<link rel="stylesheet" href="{static}/vendor/pico.min.css"><link rel="stylesheet" href="{static}/mneme.css">'
+        f'</head><body><main class="container"><h1>{title}</h1><p>{text}</p></main></body></html>'
     )
     return HTMLResponse(page, status)
