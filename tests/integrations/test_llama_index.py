@@ -347,8 +347,9 @@ async def test_of_a_template_that_is_awaited_too(cache):
     assert "".join([token async for token in stream]) == "answer 1"
 
 
-def test_a_template_without_a_question_answers_the_same_text_alone(cache):
-    model = CachedLLM(Model(), cache)
+@pytest.mark.parametrize("chats", [True, False])
+def test_a_template_without_a_question_answers_the_same_text_alone(cache, chats):
+    model = CachedLLM(Model(chats=chats), cache)
     template = PromptTemplate("Give a title to this text: {context_str}")
     given = ["Oslo", "oslo", "Oslo", "Bergen"]
     assert [model.predict(template, context_str=text) for text in given] == [
@@ -357,6 +358,14 @@ def test_a_template_without_a_question_answers_the_same_text_alone(cache):
         "answer 1",
         "answer 3",
     ]
+
+
+@pytest.mark.parametrize("chats", [True, False])
+def test_a_template_that_is_nothing_but_a_question_is_one(cache, chats):
+    model = CachedLLM(Model(chats=chats), cache)
+    given = [QUESTION, AGAIN, "Who wrote the book about whales?"]
+    answers = [model.predict(PromptTemplate("{query_str}"), query_str=question) for question in given]
+    assert answers == ["answer 1", "answer 1", "answer 2"]
 
 
 def test_variables_say_which_part_is_the_question(cache):

@@ -42,8 +42,6 @@ _OBSERVATION = "Observation:"
 class Asked(NamedTuple):
     query: str
     scope: dict[str, str]
-    exact: bool
-    """Whether only the very same query will do."""
 
 
 def identity_of(model: LLM) -> str | None:
@@ -77,16 +75,13 @@ def question_of_chat(
     query = "\n".join(texts)
     if not query or query.isspace() or query.startswith(_OBSERVATION):
         return None
-    exact = templated
+    slot = question if question and any(question in text for text in texts) else None
     for block in plain[-1]["blocks"]:
-        if question and templated and block["block_type"] == "text" and question in block["text"]:
-            query, block["text"], exact = question, _around(block["text"], question), False
-            break
-        if not templated and block["block_type"] == "text":
-            block["text"] = None
+        if block["block_type"] == "text":
+            block["text"] = _rest(block["text"], slot) if templated else None
     calls = [block.get("tool_call_id") for message in plain for block in message["blocks"]]
     named = [message["additional_kwargs"].get("tool_call_id") for message in plain]
-    return _asked("chat", query, [identity, numbered(plain, [*calls, *named]), told], exact=exact)
+    return _asked("chat", slot or query, [identity, numbered(plain, [*calls, *named]), told])
 
 
 def question_of_prompt(
@@ -99,17 +94,19 @@ def question_of_prompt(
         told = _told(kwargs)
     except (TypeError, ValueError):
         return None
-    if question and templated and question in prompt:
-        return _asked("completion", question, [identity, _around(prompt, question), told], exact=False)
-    return _asked("completion", prompt, [identity, None, told], exact=templated)
+    slot = question if question and question in prompt else None
+    return _asked("completion", slot or prompt, [identity, _rest(prompt, slot) if templated else None, told])
 
 
-def _asked(kind: str, query: str, context: Any, *, exact: bool) -> Asked:
+def _asked(kind: str, query: str, context: Any) -> Asked:
     digest = hashlib.sha256(_text(context).encode("utf-8", "surrogatepass")).hexdigest()
-    return Asked(query, {"llama-index": kind, "context": digest}, exact)
+    return Asked(query, {"llama-index": kind, "context": digest})
 
 
-def _around(text: str, question: str) -> list[str]:
+def _rest(text: str, question: str | None) -> Any:
+    """What must be equal of a text: what stands around the question, or all of it, where no question is in it."""
+    if question is None or question not in text:
+        return text
     before, _, after = text.rpartition(question)
     return [before, after]
 

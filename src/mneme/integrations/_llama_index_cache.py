@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mneme import AsyncSemanticCache, Hit, SemanticCache
-from mneme.integrations._exact import exactly, logger
+from mneme.integrations._exact import logger
 from mneme.integrations._llama_index import Asked
 from mneme.integrations._llama_index_answers import Call, Found, entry_of, found_of
 from mneme.integrations._llama_index_prompts import Template, current_template
@@ -53,12 +53,10 @@ class Behind:
         return self._noted(call, question, hit)
 
     def _get(self, question: Asked) -> Callable[[], Any]:
-        threshold = 1.0 if question.exact and self._cache.has_embedder else None
-        where = {"scope": question.scope, "namespace": self._namespace, "similarity_threshold": threshold}
-        return partial(self._cache.get, question.query, **where)
+        return partial(self._cache.get, question.query, scope=question.scope, namespace=self._namespace)
 
     def _noted(self, call: Call, question: Asked, hit: Hit | None) -> Found | None:
-        found = found_of(exactly(hit, question.query) if question.exact else hit, call.kind)
+        found = found_of(hit, call.kind)
         if found is not None and hit is not None:
             self._note(hit.query, question)
         return found
