@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from mneme import MnemeError
-from showcase import web
+from showcase import seeds, web
 from showcase.figures import live_figures, threshold_figures, threshold_of
 from showcase.forms import Form, read_query
 from showcase.models import CutOffError, ModelError
@@ -21,6 +21,8 @@ from showcase.whatif import WhatIf
 __all__ = ["PAGE"]
 
 LEAST = 0.4
+# One question in three wordings, and another that is like it.
+PICKS = (seeds.GROUPS[1].first, *seeds.GROUPS[1].same, *seeds.GROUPS[1].other)
 
 
 class Dashboard:
@@ -46,13 +48,13 @@ class Dashboard:
 
     def page(self, request: Request, *, threshold: float | None = None, answer: Any = None) -> Response:
         values = self.live_values() | self.threshold_values(threshold)
-        return web.show(request, "dashboard/page.html", **values, answer=answer)
+        return web.show(request, "dashboard/page.html", **values, answer=answer, picks=PICKS)
 
     def live(self, request: Request) -> Response:
         return web.show(request, "dashboard/live.html", **self.live_values())
 
     def ask(self, request: Request, form: Form) -> Response:
-        answer = self.answer_to(form.text("question"))
+        answer = self.answer_to(form.text("pick", default="") or form.text("question"))
         if web.is_fragment(request):
             return web.show(request, "dashboard/answer.html", **answer)
         return self.page(request, answer=answer)

@@ -40,6 +40,11 @@ def test_a_question_on_the_dashboard_is_answered_below_it(showcased, page):
     page.get_by_label("Ask something").press("Enter")
     expect(page.locator("#answer .badge")).to_have_text("semantic")
     expect(page.locator("table.latest tbody tr")).to_have_count(2)
+    page.get_by_label("Ask something").fill("left over")
+    page.get_by_role("button", name="Why is the sky blue?").click()
+    expect(page.locator("#answer .badge")).to_have_text("miss")
+    page.get_by_role("button", name="What makes the sky blue?").click()
+    expect(page.locator("#answer .badge")).to_have_text("semantic")
 
 
 def test_both_sides_answer_and_what_the_cache_did_is_explained(showcased, page, examine):

@@ -52,6 +52,11 @@ def test_without_a_script_the_answer_stands_on_the_whole_page(site):
     assert "This answers: Why is the sky blue?" in page.text
 
 
+def test_a_question_that_was_picked_is_the_one_that_is_asked(site, model):
+    site.post("/dashboard/ask", data={"question": "left over", "pick": "Why is the sky blue?"}, headers=FRAGMENT)
+    assert model.questions == ["Why is the sky blue?"]
+
+
 def test_hostile_text_is_shown_as_text(site):
     for page in (ask(site, HOSTILE), site.get("/"), site.get("/dashboard/threshold?threshold=0.7")):
         assert "<script>alert" not in page.text
