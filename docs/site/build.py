@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 ROOT = Path(__file__).parents[2]
 ABOVE = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -134,9 +135,18 @@ def _entry(module: str, name: str, thing: object) -> list[str]:
         return [f".. autoclass:: {module}.{name}", "   :members:", *bases, ""]
     if callable(thing) and hasattr(thing, "__code__"):
         return [f".. autofunction:: {module}.{name}", ""]
-    if thing.__doc__ == type(thing).__doc__:
-        return [f".. autodata:: {module}.{name}", "   :no-value:", ""]
-    return [f".. py:data:: {module}.{name}", ""]  # a name for a type, whose own documentation is meant for others
+    # A value, or a name for a type: its own documentation is about its class. What the source says below it counts.
+    said = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", _said_of(name))
+    return [f".. py:data:: {module}.{name}", "", f"   {said}", ""]
+
+
+def _said_of(name: str) -> str:
+    """What stands below the assignment of a name, in whichever module of the package it is made."""
+    for module in [module for module in sys.modules if module.partition(".")[0] == "mneme"]:
+        said = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+        if said:
+            return " ".join(said).strip()
+    return ""
 
 
 def main() -> int:

@@ -48,7 +48,11 @@ def _code(line: str) -> str:
 
 
 def _as_rst(*event: Any) -> None:
-    lines: list[str] = event[-1]
+    what, lines = event[1], event[-1]
+    if lines and lines[0].startswith("Alias for field number"):  # what a named tuple says of a field by itself
+        lines.clear()
+    if what in {"attribute", "data", "property"}:
+        lines[:0] = ["..", ""]  # a comment, or napoleon takes what stands before a colon for the type
     # Docstrings are Markdown as far as code goes: between backticks, and in fences.
     lines[:] = _without_fences(lines)
 
