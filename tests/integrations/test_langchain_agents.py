@@ -510,6 +510,16 @@ def test_a_tool_that_is_not_named_runs(cache):
     assert [search.ask().text for _ in range(2)] == ["1 found", "2 found"]
 
 
+def test_an_agent_may_have_several_for_other_tools(cache):
+    middleware = [
+        ToolCacheMiddleware(cache, {name: "city"}, ttl=ttl) for name, ttl in (("weather", "1h"), ("news", "1d"))
+    ]
+    one = create_agent(Model(calling("news", city="Oslo"), "done"), [weather, news], middleware=middleware)
+    assert said(ask(one)) == "done"
+    [entry] = cache.entries()
+    assert (entry.query, entry.scope["tool"], entry.expires_at - entry.created_at) == ("Oslo", "news", 86400.0)
+
+
 def test_a_tool_that_failed_is_not_kept(cache):
     search = Search(cache, [{"query": "x"}] * 2, tools={"search": "query"}, fails=True)
     assert [search.ask().status for _ in range(2)] == ["error", "error"]

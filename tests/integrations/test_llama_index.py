@@ -1,6 +1,7 @@
 """Models of LlamaIndex's with a cache: the eight calls, templates, callbacks."""
 
 import asyncio
+import copy
 
 import pytest
 from llama_index.core import Settings
@@ -23,7 +24,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 from typing_extensions import override
 
-from integrations.llama_index_model import Model, calling
+from integrations.llama_index_model import Model, Said, calling
 from mneme import AsyncSemanticCache, SemanticCache
 from mneme.integrations.llama_index import CachedLLM
 from mneme.testing import FakeClock, HashEmbedder
@@ -277,9 +278,10 @@ class Choice(BaseModel):
         ),
         ChatResponse(message=ChatMessage("Os", role="assistant"), additional_kwargs={"done_reason": "length"}),
         ChatResponse(message=ChatMessage("Os", role="assistant"), additional_kwargs={"object": object()}),
+        ChatResponse(message=ChatMessage("Os", role="assistant", additional_kwargs={"said": Said(id="1")})),
         ChatResponse(message=ChatMessage("", role="assistant")),
     ],
-    ids=["top", "choices", "dictionary", "beside", "object", "empty"],
+    ids=["top", "choices", "dictionary", "beside", "object", "form", "empty"],
 )
 def test_an_answer_that_is_not_whole_is_not_kept(cache, answer):
     for call in (ask, lambda model: list(model.stream_chat([ChatMessage(QUESTION)]))[-1].message.content):
@@ -501,6 +503,11 @@ def test_the_settings_hand_their_callbacks_to_the_model_behind(cache):
         assert Settings.llm.wrapped.callback_manager is manager
     finally:
         Settings._llm = Settings._callback_manager = None
+
+
+def test_copies_of_a_model_share_its_cache(cache):
+    model = CachedLLM(Model(), cache)
+    assert [ask(one) for one in (model, copy.deepcopy(model), model.model_copy())] == ["answer 1"] * 3
 
 
 def test_what_describes_the_model_describes_the_one_behind(cache):

@@ -162,8 +162,8 @@ class ToolCacheMiddleware(_CacheMiddleware):
     """Results of an agent's tools from *cache*, for the tools that are named.
 
     Name none that writes, or whose result depends on anything but its arguments, or on who asks. A result is kept if
-    the tool succeeded and returned text or JSON; a `Command` is not. A cache that fails is passed by with a warning in
-    the log.
+    the tool succeeded and returned text or JSON; a `Command` is not. An agent may have several of these, for different
+    tools. A cache that fails is passed by with a warning in the log.
 
     Args:
         cache: As for `ResponseCacheMiddleware`.
@@ -188,6 +188,10 @@ class ToolCacheMiddleware(_CacheMiddleware):
         if not isinstance(tools, Mapping):
             raise TypeError(f"tools must map names to arguments, such as {{'search': 'query'}}, not {tools!r}")
         self._tools = dict(tools)  # and not `tools`, which LangChain reads
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}({', '.join(sorted(self._tools))})"  # LangChain takes no two of one name
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
