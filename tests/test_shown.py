@@ -1,7 +1,13 @@
 """What notebooks and prompts show of results, caches and their parts."""
 
+import contextlib
+import importlib
+import inspect
+import pkgutil
+
 import pytest
 from openai import OpenAI
+from prometheus_client import CollectorRegistry
 
 import mneme
 from mneme import (
@@ -23,8 +29,12 @@ from mneme import (
     SQLiteStore,
     StoreBackendError,
 )
+from mneme.adapters.prometheus import PrometheusMetricsHook
 from mneme.embedders.openai import OpenAIEmbedder
 from mneme.indexes.exact import ExactIndex
+from mneme.integrations.instructor import InstructorCache
+from mneme.integrations.langchain import LangChainCache
+from mneme.integrations.langgraph import LangGraphCache
 from mneme.testing import HashEmbedder
 
 PASSWORD = "hunter2"  # noqa: S105 - the secret that must not be shown
@@ -171,3 +181,31 @@ def test_no_key_is_shown():
     with OpenAI(api_key=PASSWORD, base_url=f"http://me:{PASSWORD}@localhost/v1") as client:
         embedder = OpenAIEmbedder(client, "m", 4)
         assert repr(embedder) == "<OpenAIEmbedder 'openai:localhost:m;dim=4'>"
+
+
+def test_what_stands_on_a_cache_names_it_and_its_namespace():
+    with SemanticCache(store=MemoryStore()) as cache:
+        on = f"on {cache!r}, namespace 'shop'>"
+        for kind in (InstructorCache, LangGraphCache, LangChainCache):
+            assert repr(kind(cache, namespace="shop")) == f"<{kind.__name__} {on}"
+        assert repr(PrometheusMetricsHook(registry=CollectorRegistry(), cache="faq")) == "<PrometheusMetricsHook 'faq'>"
+
+
+def test_every_public_class_says_more_than_its_address():
+    """Frameworks take long to be imported, and are left out."""
+    bare = []
+    for module in pkgutil.walk_packages(mneme.__path__, "mneme."):
+        if any(part.startswith("_") or part == "integrations" for part in module.name.split(".")):
+            continue
+        with contextlib.suppress(ImportError):
+            found = importlib.import_module(module.name)
+            for name in getattr(found, "__all__", ()):
+                kind = getattr(found, name, None)
+                if inspect.isclass(kind) and not getattr(kind, "_is_protocol", False) and not is_told_otherwise(kind):
+                    bare += [f"{module.name}.{name}"] if kind.__repr__ is object.__repr__ else []
+    assert not bare
+
+
+def is_told_otherwise(kind):
+    """Suites and fakes of `mneme.testing`, transports and parts of sites: nobody looks at those at a prompt."""
+    return kind.__module__.startswith(("mneme.testing", "mneme.ui")) or kind.__name__.endswith("Transport")

@@ -82,6 +82,9 @@ class OTelMetricsHook:
         self._watching = Watching(self._namespaces)
         self._record = self._instruments(metrics.get_meter("mneme", __version__, meter_provider))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._cache!r}>"
+
     def _instruments(self, meter: metrics.Meter) -> dict[str, Any]:
         """For each metric that is not observed on collection, the function that takes its numbers."""
         record: dict[str, Any] = {}

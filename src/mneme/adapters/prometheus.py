@@ -69,6 +69,9 @@ class PrometheusMetricsHook:
                     for label in metric.known if metric.label else ("",):
                         self._child(metric, namespace, label)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._cache!r}>"
+
     def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
         namespace = self._namespaces.label(fields["namespace"])
         for point in measured(event, fields):

@@ -12,6 +12,9 @@ __all__ = ["ElsewhereIndex"]
 class ElsewhereIndex:
     """Stands where an index would, and keeps nothing in the process: the search is the store's (`SearchingStore`)."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     @property
     def name(self) -> str:
         """Always "store"."""

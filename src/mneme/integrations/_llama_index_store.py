@@ -60,6 +60,9 @@ class CacheKVStore(BaseKVStore):
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         scope, tag = self._scope(collection), self._tag(collection)
         try:

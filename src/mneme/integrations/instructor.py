@@ -41,6 +41,9 @@ class InstructorCache(BaseCache):
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def get(self, key: str) -> Any | None:
         query = digest(key)
         try:

@@ -44,6 +44,9 @@ class LangChainCache(BaseCache):
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         question = asked(prompt, llm_string)
         if question is None:
@@ -77,6 +80,9 @@ class AsyncLangChainCache(BaseCache):
         self._cache = cache
         self._namespace = namespace
         self._ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         question = asked(prompt, llm_string)

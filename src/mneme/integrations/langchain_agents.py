@@ -52,6 +52,9 @@ class _CacheMiddleware(AgentMiddleware[Any, Any, Any]):
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def _through(self, kind: _Kind, request: Any, handler: Callable[[Any], Any]) -> Any:
         if not isinstance(self._cache, SemanticCache):
             raise TypeError(_AWAITED)

@@ -59,6 +59,9 @@ class LangGraphCache(BaseCache[ValueT]):
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def get(self, keys: Sequence[FullKey]) -> dict[FullKey, ValueT]:
         asked = _asked(keys)
         try:
@@ -109,6 +112,9 @@ class AsyncLangGraphCache(BaseCache[ValueT]):
         self._cache = exact_cache(cache, AsyncSemanticCache, "LangGraph")
         self._namespace = namespace
         self._ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
 
     async def aget(self, keys: Sequence[FullKey]) -> dict[FullKey, ValueT]:
         asked = _asked(keys)
