@@ -132,6 +132,24 @@ def test_a_rollout_is_asked_for_by_its_number_and_in_the_very_same_words(lm):
     assert ask(PARAPHRASE[1]) == "answer 1"
 
 
+def test_what_is_asked_for_belongs_to_the_question(use):
+    def request(field):
+        said = f"[[ ## question ## ]]\n{PARAPHRASE[0]}\n\nRespond with a JSON object: `{field}`."
+        return {"model": "m", "messages": [{"role": "user", "content": said}]}
+
+    dspy.cache.put(request("answer"), ModelResponse(**whole('{"answer": 1}')))
+    assert dspy.cache.get(request("answer")) is not None
+    assert dspy.cache.get(request("reason")) is None
+
+
+def test_calls_that_must_be_equal_never_find_one_another(use):
+    with SemanticCache(":memory:", HashEmbedder(), similarity_threshold=0.0, guards=()) as loose:
+        use(loose)
+        dspy.cache.put({"input": "x"}, 1)
+        assert dspy.cache.get({"input": "x"}) == 1
+        assert dspy.cache.get({"input": "y"}) is None
+
+
 ADAPTERS = {
     dspy.ChatAdapter(): "[[ ## answer ## ]]\nOn its way.\n\n[[ ## completed ## ]]",
     dspy.JSONAdapter(): '{"answer": "On its way."}',
@@ -275,7 +293,7 @@ class Own:
 
 
 @pytest.mark.parametrize(
-    "value", [Own(), {"a": Own()}, {1: 2}, {"mneme-kind": "x"}, math.nan, np.array([Own()])], ids=repr
+    "value", [Own(), {"a": Own()}, {1: 2}, {"mneme-kind": "tuple", "value": [1]}, math.nan, np.array([Own()])], ids=repr
 )
 def test_a_value_of_another_type_is_not_kept(cache, use, caplog, value):
     dspy.cache.put({"input": "x"}, value)

@@ -151,6 +151,7 @@ def test_tools_that_the_provider_runs_are_passed_by(cache, more):
 def test_several_choices_and_their_probabilities_come_back(cache):
     use(cache)
     assert len(ask("Oslo", n=2).choices) == len(ask("2", n=2).choices) == 2
+    assert [said(whole(answer), n=3) for answer in "12"] == ["1", "2"]  # fewer than were asked for
     probable = whole()
     probable["choices"][0]["logprobs"] = {"content": [{"token": "Oslo", "logprob": -0.5, "top_logprobs": []}]}
     ask(probable, logprobs=True)
@@ -194,7 +195,7 @@ def test_a_stream_that_was_left_is_not_kept(cache):
     assert answer_of(ask("2", stream=True)) == "2"
 
 
-def test_a_call_says_how_long_and_how_fresh_and_else_the_adapter(cache, clock):
+def test_a_call_says_how_long_and_how_fresh_and_else_the_adapter(cache, clock, caplog):
     use(cache, ttl="1m")
     ask("1")
     ask("2", cache={"ttl": 120}, temperature=1)
@@ -202,6 +203,7 @@ def test_a_call_says_how_long_and_how_fresh_and_else_the_adapter(cache, clock):
     clock.advance(60)
     assert (said("5"), said("6", temperature=1)) == ("5", "2")
     assert said("7", cache={"s-maxage": -1}) == "7"
+    assert "mneme" not in {record.name for record in caplog.records}
 
 
 def test_a_call_may_leave_the_cache_alone(cache):

@@ -64,7 +64,7 @@ def from_json(stored: Any) -> Any:
         return tuple(made) if kind == "tuple" else import_module("dspy.clients.call_result").attributes(made)
     if kind == "ndarray":
         data = np.frombuffer(base64.b64decode(str(value)), dtype=np.dtype(str(stored["dtype"])))
-        return data.reshape(stored["shape"]).copy()
+        return data.reshape(stored["shape"])  # DSPy's cache copies it, so that it may be written to
     return getattr(import_module(_RESPONSES[kind]), kind)(**stored["value"])
 
 
