@@ -11,6 +11,13 @@ from mneme.embedders.voyage import VoyageEmbedder
 from servers._embeddings import BATCH_TOKENS, KEY, providing, vector
 
 
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch, tmp_path):
+    """Every client reads all the world's certificates, which takes longer than the test; there is no TLS here."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
 @pytest.fixture
 def provider():
     with providing() as provider:

@@ -47,6 +47,13 @@ KINDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch, tmp_path):
+    """Every client reads all the world's certificates, which takes longer than the test; there is no TLS here."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
 @pytest.fixture
 def provider():
     with providing() as provider:
