@@ -203,6 +203,15 @@ def litellm_stream(address, cache):
 
 
 @contextlib.contextmanager
+def litellm_over_a_cached_client(address, cache):
+    def ask(asked):
+        return litellm.completion(**litellm_body(asked), client=client).choices[0].message.content
+
+    with _openai(address, cache) as client:
+        yield ask
+
+
+@contextlib.contextmanager
 def litellm_responses(address, cache):
     def ask(asked):
         about = {"instructions": asked.system, "temperature": asked.temperature, "max_output_tokens": 16}
@@ -263,6 +272,7 @@ WAYS = [
     instructor_around_a_cached_client,
     litellm_whole,
     litellm_stream,
+    litellm_over_a_cached_client,
     litellm_responses,
     dspy_program,
 ]
