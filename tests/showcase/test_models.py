@@ -64,9 +64,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing it waits for the threads that still close their connections
+
+
 @contextlib.contextmanager
 def serving(replies):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.endpoint = Endpoint(replies)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
