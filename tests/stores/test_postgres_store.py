@@ -98,7 +98,7 @@ def test_both_stores_take_the_same_options_and_have_the_same_verbs():
     assert [(p.name, p.kind, p.default) for p in blocking.values()] == [
         (p.name, p.kind, p.default) for p in asynchronous.values()
     ]
-    promised = {"schema", *dir(Store), *dir(MarkedStore), *dir(SearchingStore), *dir(SwappingStore)}
+    promised = {"schema", "exists", *dir(Store), *dir(MarkedStore), *dir(SearchingStore), *dir(SwappingStore)}
     for make in (PostgresStore, AsyncPostgresStore):
         assert {name for name in dir(make) if name[0] != "_"} == {name for name in promised if name[0] != "_"}
 
