@@ -132,7 +132,7 @@ def _wants_tool(body):
 
 def _in_fields(body, text):
     """The text in the form that DSPy asks for, if the question does not say otherwise."""
-    said = body["messages"][-1]["content"]
+    said = body["messages"][-1]["content"] if "messages" in body else ""
     if "starting with the field `[[ ## answer ## ]]`" not in str(said) or "mumble" in said:
         return text
     return f"[[ ## answer ## ]]\n{text}\n\n[[ ## completed ## ]]"

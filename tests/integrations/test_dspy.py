@@ -293,7 +293,7 @@ class Own:
 
 
 @pytest.mark.parametrize(
-    "value", [Own(), {"a": Own()}, {1: 2}, {"mneme-kind": "tuple", "value": [1]}, math.nan, np.array([Own()])], ids=repr
+    "value", [Own(), {"a": Own()}, {1: 2}, {"mneme-kind": "tuple", "value": [1]}, math.nan, np.array([Own()])]
 )
 def test_a_value_of_another_type_is_not_kept(cache, use, caplog, value):
     dspy.cache.put({"input": "x"}, value)

@@ -198,7 +198,7 @@ def with_settings(**settings):
         {"name": "another"},
         {"response_format": ProviderStrategy(City)},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 def test_what_the_model_is_told_belongs_to_the_question(cache, options):
     assert said(ask(agent(Model("1"), cache))) == "1"
@@ -385,7 +385,7 @@ def test_an_answer_that_a_new_validator_refuses_is_asked_for_again(cache):
         AIMessage("Os", invalid_tool_calls=[{"name": "x", "args": "{", "id": "1", "error": "cut off"}]),
         AIMessage(""),
     ],
-    ids=str,
+    ids=["length", "refusal", "object", "invalid call", "empty"],
 )
 def test_an_answer_that_is_not_whole_is_not_kept(cache, answer):
     one = agent(Model(answer, "Oslo"), cache)

@@ -145,7 +145,7 @@ async def test_an_awaited_stream_that_was_left_is_not_kept(cache):
 @pytest.mark.parametrize(
     "other",
     [Model("2", name="n"), Model("2", temperature=1.0), Model("2", system_prompt="Be brief."), MockLLM(), MockLLM(3)],
-    ids=repr,
+    ids=["name", "temperature", "system prompt", "class", "tokens"],
 )
 def test_the_model_and_its_parameters(cache, other):
     assert ask(CachedLLM(Model("1"), cache)) == "1"
