@@ -36,13 +36,16 @@ def words(text: str) -> list[str]:
 
 
 def passages(page: str) -> list[str]:
-    """The paragraphs of a Markdown page under their headings: no code, no tables, nothing very short."""
+    """The paragraphs of a Markdown page under their headings: no code, no tables, nothing very short.
+
+    None with symbols either: the model has no tokens for them, and refuses what it cannot read.
+    """
     heading, found = "", []
     for part in re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL).split("\n\n"):
         text = " ".join(part.split())
         if text.startswith("#"):
             heading = text.lstrip("# ")
-        elif text[0:1].isalpha() and 10 <= len(words(text)) <= 120:
+        elif text[0:1].isalpha() and 10 <= len(words(text)) <= 120 and max(text) < "\u2190":
             found.append(f"{heading}: {text}")
     return found
 
