@@ -97,6 +97,8 @@ def test_a_cache_says_where_its_entries_lie_and_how_many_there_are(tmp_path, mon
     assert repr(cache) == "<SemanticCache 'a.db', closed>"
     with SemanticCache(store=MemoryStore()) as cache:
         assert repr(cache) == "<SemanticCache <MemoryStore 0 entries>, 0 entries, exact layer alone>"
+        cache.put("q", "r")
+        assert repr(cache) == "<SemanticCache <MemoryStore 1 entry>, 1 entry, exact layer alone>"
 
 
 async def test_an_awaited_cache_is_not_open_before_it_is_used():

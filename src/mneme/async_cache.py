@@ -96,7 +96,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
-        self._where = repr(path if store is None else store)
+        self._where = path if store is None else store
         self._core = assemble(
             TaskRuntime(),
             path,
@@ -506,7 +506,7 @@ class AsyncSemanticCache:  # noqa: D101 -- its documentation is copied
         await maintain.close(self._core)
 
     def __repr__(self) -> str:
-        return described(type(self).__name__, self._where, self._core)
+        return described(type(self).__name__, repr(self._where), self._core)
 
     async def __aenter__(self: C) -> C:
         try:

@@ -164,7 +164,7 @@ class SemanticCache:
         eviction: Eviction = "lru",
         guards: Sequence[Guard] = DEFAULT_GUARDS,
     ) -> None:
-        self._where = repr(path if store is None else store)
+        self._where = path if store is None else store
         self._core = assemble(
             ThreadRuntime(),
             path,
@@ -940,7 +940,7 @@ class SemanticCache:
         complete(maintain.close(self._core))
 
     def __repr__(self) -> str:
-        return described(type(self).__name__, self._where, self._core)
+        return described(type(self).__name__, repr(self._where), self._core)
 
     def __enter__(self: C) -> C:
         return self

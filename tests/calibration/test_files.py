@@ -19,6 +19,11 @@ def test_json_lines_and_csv_are_read_plain_and_gzipped(tmp_path):
             assert read_pairs(path) == ([("x", "y")], [("p", second)])
 
 
+def test_pairs_are_json_in_a_file_of_whatever_name(tmp_path):
+    (tmp_path / "p.txt").write_text(LINES, encoding="utf-8")
+    assert read_pairs(tmp_path / "p.txt") == ([("x", "y")], [("p", "q")])
+
+
 def test_fields_may_have_other_names(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(LINES.replace("same", "equal"), encoding="utf-8")
@@ -32,6 +37,7 @@ def test_fields_may_have_other_names(tmp_path):
         ("p.jsonl", "[1]", "line 1: not a JSON object"),
         ("p.jsonl", '{"a": "x"}', "line 1: has no 'b'; it has 'a'"),
         ("p.jsonl", '{"a": "x", "b": 5, "same": 1}', "line 1: 'b' must be a text that is not blank, not 5"),
+        ("p.jsonl", r'{"a": "x", "b": "\ud800", "same": 1}', "line 1: 'b' holds a lone surrogate"),
         ("p.jsonl", '{"a": "x", "b": "y", "same": "maybe"}', "line 1: 'same' must be true or false.*not 'maybe'"),
         ("p.jsonl", '{"a": "x", "b": "y", "same": 2}', "line 1: 'same' must be true or false.*not 2"),
         ("p.jsonl", '{"a": "x", "b": "y", "same": 1.0}', "line 1: 'same' must be"),

@@ -84,6 +84,13 @@ def test_what_is_no_cache_offers_nothing_and_is_left_alone(offered, tmp_path):
     assert offered("stats", "thesis.db", "--namespace", "") == [""]
     assert offered("stats", "no.db", "--namespace", "") == [""]
     assert not (tmp_path / "no.db").exists()
+    (tmp_path / "empty.db").touch()
+    assert offered("stats", "empty.db", "--namespace", "") == [""]
+    assert (tmp_path / "empty.db").stat().st_size == 0
+
+
+def test_nothing_is_said_in_a_line_whose_command_there_is_not(offered):
+    assert "export" in offered("nosuch", "")
 
 
 def test_the_tab_key_completes_a_command(shell, tmp_path):

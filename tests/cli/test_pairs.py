@@ -7,6 +7,8 @@ import json
 import pytest
 
 from cli.conftest import HASH
+from mneme.calibration.proposals import Proposal
+from mneme.cli._pairs import _write as write
 
 QUESTIONS = ["When are you open today?", "When do you open today?", "Cancel my subscription", "Cancel the subscription"]
 QUESTIONS.append("Cancel my appointment")
@@ -64,6 +66,13 @@ def test_labels_are_never_written_over(mneme, questions, tmp_path):
     assert ran.code == 3
     assert "may hold labels" in ran.err
     assert pairs.read_text(encoding="utf-8") == "a,b,same\nx,y,yes\n"
+
+
+def test_half_a_file_of_pairs_is_not_left_behind(tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    with pytest.raises(UnicodeEncodeError):
+        write(pairs, [Proposal("x", "y", 0.9), Proposal("x", "\ud800", 0.8)])
+    assert not pairs.exists()
 
 
 def test_questions_that_have_nothing_in_common_are_no_pairs(mneme, tmp_path):

@@ -46,12 +46,12 @@ def read_pairs(path: str | Path, fields: Sequence[str] = PAIR_FIELDS) -> tuple[l
     return pairs[True], pairs[False]
 
 
-def rows(path: str | Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rows(path: str | Path, *, plain: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every line that is not blank as a mapping, and where it stands ("pairs.csv, line 3")."""
     source = Path(path)
     zipped = source.suffix == ".gz"
     kind = Path(source.stem).suffix if zipped else source.suffix
-    read = {".csv": _csv_rows, ".txt": _text_rows}.get(kind, _json_rows)
+    read = _csv_rows if kind == ".csv" else _text_rows if plain and kind == ".txt" else _json_rows
     try:
         with (
             gzip.open(source) if zipped else source.open("rb") as raw,
@@ -116,7 +116,7 @@ def read_texts(path: str | Path, field: str | None = None) -> list[str]:
         CalibrationError: A line is wrong; the message names it.
         OSError: The file cannot be read.
     """
-    return [text_of(row, field or _text_field(row, where), where) for where, row in rows(path)]
+    return [text_of(row, field or _text_field(row, where), where) for where, row in rows(path, plain=True)]
 
 
 def _text_field(row: Mapping[str, Any], where: str) -> str:
@@ -134,6 +134,8 @@ def text_of(row: Mapping[str, Any], field: str, where: str) -> str:
     text = value_of(row, field, where)
     if not isinstance(text, str) or not text.strip():
         raise CalibrationError(f"{where}: {field!r} must be a text that is not blank, not {text!r}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise CalibrationError(f"{where}: {field!r} holds a lone surrogate and is not valid text; repair its decoding")
     return text
 
 

@@ -90,7 +90,8 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        known = not args or args[0] in self.commands or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:  # a shell that completes the line wants no message in it
             near = [_MEANT[args[0]]] if args[0] in _MEANT else get_close_matches(args[0], self.commands, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else " 'mneme --help' lists the commands."
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)

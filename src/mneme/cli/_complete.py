@@ -21,9 +21,9 @@ def namespaces(context: click.Context, _: click.Parameter, begun: str) -> list[C
     # Where the option has no value yet, click has not told the arguments apart: they are what is left over.
     words = [context.params.get("file"), context.params.get("cache"), *context.args]
     file = next((Path(word) for word in words if word and Path(word).is_file()), None)
-    if file is None:
-        return []
     try:
+        if file is None or not file.stat().st_size:  # to open an empty file is to make a cache of it
+            return []
         with opened(file) as cache:
             names = cache.list_namespaces()
     except Exception:  # noqa: BLE001 - whoever presses a key wants no message in the middle of the line

@@ -37,8 +37,8 @@ def opened(
 def missing(file: Path) -> Failure:
     """To raise where there is no such file."""
     name = str(file)
-    message = f"there is no file {name!r}; check the path (`mneme put` makes a new cache)"
-    if re.match(r"[a-z]+:/", name):  # a path has lost one of the two slashes
+    message = f"there is no file {without_password(name)!r}; check the path (`mneme put` makes a new cache)"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", name):  # a path has lost one of the two slashes
         message = (
             f"{without_password(name)!r} is no file, and this command works with files: `mneme export` makes one of it"
         )
@@ -47,7 +47,8 @@ def missing(file: Path) -> Failure:
 
 def without_password(where: str) -> str:
     """A URL as it may be shown."""
-    return re.sub(r"^([a-z]+:/+[^:@/]*):[^/]*@", r"\1:***@", where)
+    where = re.sub(r"^([a-z][a-z0-9+.-]*:/+[^:@/]*):(?:[^/]*|[^?]*)@", r"\1:***@", where, flags=re.IGNORECASE)
+    return re.sub(r"([?&]\w*(?:password|secret|token)\w*=)[^&]*", r"\1***", where, flags=re.IGNORECASE)
 
 
 class OnServer(Store, Protocol):

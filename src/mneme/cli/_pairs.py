@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -81,9 +83,20 @@ def pairs(
 def _write(path: Path, proposed: list[Proposal]) -> None:
     first, second, label = PAIR_FIELDS
     try:
-        with path.open("x", encoding="utf-8", newline="") as file:
+        path.touch(exist_ok=False)
+        with _whole(path), path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([first, second, "similarity", label])
             writer.writerows([one.a, one.b, f"{one.similarity:.3f}", ""] for one in proposed)
     except OSError as error:
         raise Failure(f"cannot write {str(path)!r}: {error}", type(error).__name__) from error
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Leave no part of the file behind: the next call would take it for one with labels."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
@@ -77,7 +77,7 @@ class Wire:
     """Texts in one request."""
     batch_bytes: int | None = None
     """Bytes of text in one request, where a provider counts tokens: no token is shorter than a byte."""
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
     """Is taken out of whatever is shown."""
     remedies: Mapping[int, str] | None = None
     """What to do, by status."""
