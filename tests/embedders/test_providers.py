@@ -440,6 +440,23 @@ def test_without_a_key_it_says_where_to_put_one(keyed, provider, monkeypatch):
         keyed.make(provider, api_key=None, client=client).embed("text")
 
 
+def test_a_key_in_the_environment_does_not_go_where_the_client_has_one_of_its_own(keyed, provider, monkeypatch):
+    for variable in ("CO_API_KEY", "VOYAGE_API_KEY"):
+        monkeypatch.setenv(variable, "secret")
+    with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}) as client:
+        keyed.make(provider, api_key=None, client=client).embed("text")
+    assert [sent["authorization"] for sent in provider.headers] == [f"Bearer {KEY}"]
+
+
+def test_a_traceback_with_variables_does_not_show_a_key(keyed, provider):
+    with keyed.make(provider, api_key="key-secret", sleep=Waits()) as embedder:
+        with pytest.raises(EmbedderBackendError) as caught:
+            embedder.embed("text")
+    frames = [entry for entry in caught.traceback if "/mneme/embedders/" in str(entry.path)]
+    assert len(frames) > 3
+    assert not [entry.name for entry in frames if "secret" in repr(entry.locals)]
+
+
 @pytest.mark.parametrize("key", ["clé-secret", "a\nsecret"])
 def test_a_key_that_no_header_can_hold_is_refused_unseen(keyed, provider, key):
     with pytest.raises(ValueError, match="no header can hold") as caught:
@@ -456,12 +473,13 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(keyed, provider, key):
         ({"dim": 0}, ValueError, "dim must be at least 1"),
         ({"dim": 3.0}, TypeError, "dim must be an int"),
         ({"batch": 0}, ValueError, "batch must be at least 1"),
-        ({"timeout": 0}, ValueError, "seconds must be"),
-        ({"max_wait": -1}, ValueError, "seconds must be"),
+        ({"timeout": 0}, ValueError, "timeout must be"),
+        ({"max_wait": -1}, ValueError, "max_wait must be"),
         ({"max_retries": -1}, ValueError, "max_retries must be at least 0, not -1"),
         ({"max_retries": 1.5}, TypeError, "max_retries must be an int"),
         ({"url": "localhost:11434"}, ValueError, "must begin with http"),
         ({"url": "ftp://me:secret@host"}, ValueError, "not 'host'"),
+        ({"url": "http://me:secret@host:x"}, ValueError, "not 'host:x'"),
         ({"url": 3}, TypeError, "url must be a str"),
         ({"fingerprint": " "}, ValueError, "fingerprint is blank"),
         ({"client": object()}, TypeError, r"httpx\.Client or an httpx2\.Client, not object"),

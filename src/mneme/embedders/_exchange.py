@@ -103,9 +103,9 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    document: Any
-    """`None` if it is not JSON."""
-    text: str
+    document: Any = field(repr=False)
+    """`None` if it is not JSON. Like the text it may repeat the key."""
+    text: str = field(repr=False)
     """May be left out where the document is all there is to say."""
 
 

@@ -45,8 +45,8 @@ class _Http:
         check_count("dim", dim)
         check_count("batch", wire.batch)
         if timeout is not None:
-            check_seconds(timeout)
-        check_seconds(max_wait)
+            check_seconds(timeout, "timeout")
+        check_seconds(max_wait, "max_wait")
         _check_retries(max_retries)
         if not fingerprint.strip():
             raise ValueError("fingerprint is blank; name the model and everything else that changes its vectors")
@@ -218,21 +218,28 @@ def endpoint(url: str, path: str) -> str:
     """*path* below *url*, which may end in a slash."""
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or half an address of IPv6
+        sound = False
+    if not sound:
         shown = url.rpartition("@")[2]  # what is before it may be a password
-        raise ValueError(f"url must begin with http:// or https:// and name a host, not {shown!r}")
+        raise ValueError(f"url must begin with http:// or https:// and name a host, not {shown!r}") from None
     return url.rstrip("/") + path
 
 
-def key_of(given: str | None, variable: str, provider: str, *, needed: bool) -> str | None:
-    """The key that was given, or that the environment holds. Never part of a message."""
+def key_of(given: str | None, variable: str, provider: str, client: Any) -> str | None:
+    """The key that was given, or that the environment holds unless *client* sends one. Never part of a message."""
+    own = getattr(client, "headers", None)
+    if given is None and isinstance(own, Mapping) and "authorization" in own:
+        return None  # a gateway's, say, which the provider's key is not for
     key = os.environ.get(variable) if given is None else given
     if key is not None and not isinstance(key, str):
         raise TypeError(f"api_key must be a str, not {type(key).__name__}")
     key = key.strip() if key is not None else ""  # one that was read from a file ends in a line feed
     if not key:
-        if not needed:
+        if client is not None:
             return None
         raise ValueError(f"{provider} needs a key: pass api_key=, or set {variable}")
     if not (key.isascii() and key.isprintable()):

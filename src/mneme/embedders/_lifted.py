@@ -55,9 +55,9 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be at least 1, not {value}")
 
 
-def check_seconds(value: object) -> None:
+def check_seconds(value: object, name: str = "seconds") -> None:
     """Refuse what is not a finite number of seconds above 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"seconds must be a number, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"seconds must be finite and above 0, not {value!r}")
+        raise ValueError(f"{name} must be finite and above 0, not {value!r}")

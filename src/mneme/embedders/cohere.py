@@ -42,7 +42,7 @@ class CohereEmbedder(HttpEmbedder):
         dim: Length of its vectors.
         input_type: `"clustering"`, `"search_query"`, `"search_document"` or `"classification"`.
         dimensions: Ask for vectors of length *dim*, which embed-v4.0 and later can.
-        api_key: By default what the environment has as `CO_API_KEY`. May be missing if *client* sends one.
+        api_key: By default that of *client*, or what the environment has as `CO_API_KEY`.
         url: Of a gateway or a deployment of your own.
         batch: Texts in one request, at most 96.
         client: An `httpx.Client` or `httpx2.Client` to use, which stays yours to close. Without it one is made.
@@ -75,7 +75,7 @@ class CohereEmbedder(HttpEmbedder):
         fingerprint: str | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        key = key_of(api_key, _KEY, "Cohere", needed=client is None)
+        key = key_of(api_key, _KEY, "Cohere", client)
         super().__init__(
             _wire(model, dim if dimensions else None, input_type, batch, key),
             endpoint(url, "/v2/embed"),
@@ -111,7 +111,7 @@ class AsyncCohereEmbedder(AsyncHttpEmbedder):
         fingerprint: str | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        key = key_of(api_key, _KEY, "Cohere", needed=client is None)
+        key = key_of(api_key, _KEY, "Cohere", client)
         super().__init__(
             _wire(model, dim if dimensions else None, input_type, batch, key),
             endpoint(url, "/v2/embed"),

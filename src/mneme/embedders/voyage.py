@@ -45,7 +45,7 @@ class VoyageEmbedder(HttpEmbedder):
         input_type: `None`, `"query"` or `"document"`.
         dimensions: Ask for vectors of length *dim*, which recent models can: 256, 512, 1024 or 2048.
         output_dtype: `"float"`, or `"int8"` for a quarter of the traffic and a little less precision.
-        api_key: By default what the environment has as `VOYAGE_API_KEY`. May be missing if *client* sends one.
+        api_key: By default that of *client*, or what the environment has as `VOYAGE_API_KEY`.
         url: Of a gateway.
         batch: Texts in one request, at most 1000. There are fewer where they are long.
         client: An `httpx.Client` or `httpx2.Client` to use, which stays yours to close. Without it one is made.
@@ -79,7 +79,7 @@ class VoyageEmbedder(HttpEmbedder):
         fingerprint: str | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        key = key_of(api_key, _KEY, "Voyage", needed=client is None)
+        key = key_of(api_key, _KEY, "Voyage", client)
         super().__init__(
             _wire(model, dim if dimensions else None, input_type, output_dtype, batch=batch, key=key),
             endpoint(url, "/embeddings"),
@@ -116,7 +116,7 @@ class AsyncVoyageEmbedder(AsyncHttpEmbedder):
         fingerprint: str | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        key = key_of(api_key, _KEY, "Voyage", needed=client is None)
+        key = key_of(api_key, _KEY, "Voyage", client)
         super().__init__(
             _wire(model, dim if dimensions else None, input_type, output_dtype, batch=batch, key=key),
             endpoint(url, "/embeddings"),
