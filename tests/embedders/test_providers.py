@@ -449,9 +449,11 @@ def test_a_key_in_the_environment_does_not_go_where_the_client_has_one_of_its_ow
 
 
 def test_a_traceback_with_variables_does_not_show_a_key(keyed, provider):
-    with keyed.make(provider, api_key="key-secret", sleep=Waits()) as embedder:
-        with pytest.raises(EmbedderBackendError) as caught:
-            embedder.embed("text")
+    with (
+        keyed.make(provider, api_key="key-secret", sleep=Waits()) as embedder,
+        pytest.raises(EmbedderBackendError) as caught,
+    ):
+        embedder.embed("text")
     frames = [entry for entry in caught.traceback if "/mneme/embedders/" in str(entry.path)]
     assert len(frames) > 3
     assert not [entry.name for entry in frames if "secret" in repr(entry.locals)]
