@@ -35,7 +35,11 @@ def app(settings: Settings | None = None) -> Starlette:
     state = State(settings or Settings())
     pages = registry.find()
     frame = registry.frame()
-    routes = [route for page in pages for route in page.routes(state)]
+    try:
+        routes = [route for page in pages for route in page.routes(state)]
+    except BaseException:  # a page's own cache, say, is another embedder's
+        state.close()
+        raise
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

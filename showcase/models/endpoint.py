@@ -31,17 +31,15 @@ class EndpointModel:
         client: For tests.
 
     Raises:
-        ValueError: *endpoint* is no address.
+        ValueError: *endpoint* is no address, or *api_key* cannot be sent.
     """
 
     def __init__(
         self, endpoint: str, model: str | None = None, api_key: str | None = None, client: httpx.Client | None = None
     ) -> None:
-        self._base = endpoint.rstrip("/")
-        if not self._base.startswith(("http://", "https://")) or not httpx.URL(self._base).host:
-            raise ValueError(f"the endpoint is {endpoint!r}; it must look like http://localhost:8000/v1")
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = client or httpx.Client(headers=headers, timeout=_TIMEOUT)
+        # The address is shown, and stands in what httpx says of failures: without a name and a password in it.
+        self._base, auth = _apart(endpoint.rstrip("/"))
+        self._client = client or httpx.Client(headers=_headers(api_key), auth=auth, timeout=_TIMEOUT)
         self._wanted = model
         self._lock = threading.Lock()
         self._dialect: wire.Dialect | None = None
@@ -131,3 +129,27 @@ class EndpointModel:
     def _failed(self, why: str) -> ModelError:
         self.trouble = f"The model at {self._base} does not answer: {why}. Is it running, and is the address right?"
         return ModelError(self.trouble)
+
+
+def _apart(endpoint: str) -> tuple[str, tuple[str, str] | None]:
+    """An address, and the name and the password that stood before its host."""
+    try:
+        url = httpx.URL(endpoint)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        shown = "no address" if "@" in endpoint else repr(endpoint)
+        raise ValueError(f"the endpoint is {shown}; it must look like http://localhost:8000/v1")
+    if not url.userinfo:
+        return endpoint, None
+    return str(url.copy_with(userinfo=b"")), (url.username, url.password)
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    """The key as a header. One that cannot stand there is refused here: what sends it would say the whole key."""
+    key = (api_key or "").strip()
+    if not key:
+        return {}
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("the API key has characters that cannot be sent; give it as it was issued")
+    return {"authorization": f"Bearer {key}"}

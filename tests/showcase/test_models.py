@@ -1,5 +1,6 @@
 """Models: both wire formats against a server of ours, turns at the one in this process, and what goes wrong."""
 
+import base64
 import contextlib
 import json
 import re
@@ -154,6 +155,32 @@ def test_an_ollama_is_told_from_others_by_asking(suffix):
     _, path, _, body = endpoint.requests[-1]
     assert path == "/api/chat"
     assert body["options"]["num_predict"] == 77
+
+
+@pytest.mark.parametrize("key", ["secret\n", " secret "], ids=["line end", "blanks"])
+def test_blanks_around_a_key_are_not_sent(key):
+    with serving(OPENAI) as (endpoint, address), asking(f"{address}/v1", api_key=key) as model:
+        model.answer(CHAT)
+    assert endpoint.requests[-1][2]["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["sec\nret", "secr\N{LATIN SMALL LETTER E WITH ACUTE}t"], ids=["two lines", "letter"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key):
+    with pytest.raises(ValueError, match="cannot be sent") as refused:
+        EndpointModel("http://127.0.0.1:9/v1", api_key=key)
+    assert "sec" not in str(refused.value)
+
+
+def test_a_name_and_a_password_in_the_address_are_sent_and_never_shown():
+    refused = {"/v1/models": (401, {"error": {"message": "who are you?"}})}
+    with serving(refused) as (endpoint, address), asking(f"{address}/v1".replace("//", "//me:pass-word@")) as model:
+        before = model.description
+        model.probe()
+        shown = f"{before} {model.description} {model.trouble}"
+    sent = {name.lower(): value for name, value in endpoint.requests[-1][2].items()}
+    assert base64.b64encode(b"me:pass-word").decode() in sent["authorization"]
+    assert "401" in shown
+    assert "pass-word" not in shown
 
 
 def test_what_is_spoken_is_asked_for_once():

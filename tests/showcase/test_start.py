@@ -50,13 +50,17 @@ def test_a_port_that_is_taken_is_named(capsys):
     assert "PORT=" in said.err
 
 
-def test_an_endpoint_that_is_no_address_is_refused(capsys):
-    assert main(["--port", "0", "--endpoint", "nowhere"]) == 1
-    assert "must look like http://localhost:8000/v1" in capsys.readouterr().err
+@pytest.mark.parametrize("endpoint", ["nowhere", "http://host:port/v1", "http://", "me:pass-word@nowhere"])
+def test_an_endpoint_that_is_no_address_is_refused(capsys, endpoint):
+    assert main(["--port", "0", "--endpoint", endpoint]) == 1
+    said = capsys.readouterr().err
+    assert "must look like http://localhost:8000/v1" in said
+    assert "pass-word" not in said
 
 
-def test_a_folder_with_a_cache_of_another_embedder_is_refused(tmp_path, capsys):
-    with SemanticCache(tmp_path / "showcase.db", HashEmbedder()) as cache:
+@pytest.mark.parametrize("file", ["showcase.db", "memory.db"])
+def test_a_folder_with_a_cache_of_another_embedder_is_refused_and_nothing_stays_open(tmp_path, capsys, file):
+    with SemanticCache(tmp_path / file, HashEmbedder()) as cache:
         cache.put("a question", "an answer")
     assert main(["--port", "0", "--endpoint", "http://127.0.0.1:9/v1", "--folder", str(tmp_path)]) == 1
     assert "embedder" in capsys.readouterr().err
