@@ -111,6 +111,8 @@ class Run:
             done = Done(side, said.text, said.seconds, said.waited, problem=problem)
         except (ModelError, MnemeError) as error:
             done = Done(side, "", time.perf_counter() - begun, problem=str(error))
+        except Exception as error:  # noqa: BLE001 -- whoever waits for this side would wait for ever
+            done = Done(side, "", time.perf_counter() - begun, problem=f"{type(error).__name__}: {error}")
         finally:
             self._looked_up.set()
         self._events.put(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
@@ -9,6 +10,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 __all__ = ["append", "replace", "streamed"]
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def streamed(fragments: Iterator[str], end: Callable[[], object]) -> StreamingResponse:
@@ -26,7 +29,7 @@ def streamed(fragments: Iterator[str], end: Callable[[], object]) -> StreamingRe
 class _Streamed(StreamingResponse):
     """A generator that is not read to its end is closed when it happens to be collected: too late to stop a model."""
 
-    def __init__(self, events: Iterator[str], end: Callable[[], object]) -> None:
+    def __init__(self, events: Iterator[bytes], end: Callable[[], object]) -> None:
         super().__init__(events, media_type="text/event-stream")
         self._end = end
 
@@ -47,7 +50,9 @@ def replace(element: str, fragment: str) -> str:
     return Markup('<hx-partial hx-target="#{}" hx-swap="innerHTML">{}</hx-partial>').format(element, Markup(fragment))  # noqa: S704 -- rendered by a template, which escapes
 
 
-def _event(fragment: str) -> str:
+def _event(fragment: str) -> bytes:
     if not fragment:
-        return ":\n\n"
-    return "".join(f"data: {line}\n" for line in fragment.split("\n")) + "\n"
+        return b":\n\n"
+    # Each of the three ends a line of an event: text with another than ours would be taken for fields, or for the end.
+    event = "".join(f"data: {line}\n" for line in _LINE_END.split(fragment)) + "\n"
+    return event.encode("utf-8", "backslashreplace")  # as `Pages.show` does: a model may send half a surrogate pair

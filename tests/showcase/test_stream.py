@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 
+import pytest
+
 from showcase.stream import append, replace, streamed
 
 SCOPE = {
@@ -36,6 +38,17 @@ async def test_every_line_of_a_fragment_is_sent_and_an_empty_one_is_a_comment():
     body = await sent(streamed(iter(["<p>\none</p>", "", "two"]), lambda: ended.append(True)))
     assert body == "data: <p>\ndata: one</p>\n\n:\n\ndata: two\n\n"
     assert ended == [True]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"], ids=["cr", "crlf", "lf"])
+async def test_no_end_of_a_line_in_a_text_begins_a_field_or_ends_the_event(end):
+    body = await sent(streamed(iter([f"one{end}event: other{end}{end}two"]), lambda: None))
+    assert body == "data: one\ndata: event: other\ndata: \ndata: two\n\n"
+
+
+async def test_half_a_surrogate_pair_does_not_end_the_stream():
+    body = await sent(streamed(iter(["a\ud83d", "b"]), lambda: None))
+    assert body == "data: a\\ud83d\n\ndata: b\n\n"
 
 
 async def test_it_is_said_at_once_that_nobody_listens_any_more():

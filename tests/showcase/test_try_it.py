@@ -111,6 +111,14 @@ def test_a_model_that_does_not_answer_is_told_of_on_both_sides(site, model):
     assert "badge exact" not in "".join(stream(site, "Why?"))  # nothing was stored
 
 
+def test_whatever_a_model_raises_both_sides_end(site, model, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("the client was closed")
+
+    monkeypatch.setattr(model, "answer", fail)
+    assert "".join(stream(site, "Why?")).count("RuntimeError: the client was closed") == 3
+
+
 def test_an_answer_that_was_cut_off_is_shown_and_not_kept(site, model, state):
     model.whole = False
     events = "".join(stream(site, "Why?"))
