@@ -123,19 +123,26 @@ class Desk:
         }
         seconds = time.perf_counter() - begun
         documents = sorted({source.document for source in sources})
+
+        def fresh() -> bool:
+            return all(self.library.versions[document] == versions[document] for document in documents)
+
+        kept = False
         # Somebody may have changed a document while the model was busy: then this answer is old already.
-        fresh = all(self.library.versions[document] == versions[document] for document in documents)
-        if fresh and reply.whole:
+        if reply.whole and fresh():
             make_room(self._cache, self._namespace)
-        kept = (fresh and reply.whole) and self._cache.put(
-            question,
-            worked_out,
-            namespace=self._namespace,
-            scope=self.scope,  # as it is now: the model may have got its name meanwhile
-            tags=documents,
-            ttl=TTL,
-            metadata={"seconds": seconds},
-        )
+            kept = self._cache.put(
+                question,
+                worked_out,
+                namespace=self._namespace,
+                scope=self.scope,  # as it is now: the model may have got its name meanwhile
+                tags=documents,
+                ttl=TTL,
+                metadata={"seconds": seconds},
+            )
+            if not fresh():  # changed after that look, and what it invalidated was not there yet
+                self._cache.invalidate(tags=documents, namespace=self._namespace)
+                kept = False
         return _answered(question, worked_out, None, seconds, kept=kept)
 
     def sources(self, question: str) -> tuple[Source, ...]:

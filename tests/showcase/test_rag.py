@@ -108,6 +108,18 @@ def test_an_answer_is_not_kept_if_its_document_changed_while_the_model_was_busy(
     assert desk.kept() == ()
 
 
+def test_an_answer_is_not_kept_if_its_document_changes_while_it_is_stored(cache, shelf, monkeypatch):
+    desk, put = Desk(cache, "rag", Library(shelf), Parrot()), cache.put
+
+    def changed_just_before(*args, **options):
+        desk.edit(0, "Something else altogether.")
+        return put(*args, **options)
+
+    monkeypatch.setattr(cache, "put", changed_just_before)
+    assert not desk.ask("change the encryption key in the ring").kept
+    assert desk.kept() == ()
+
+
 def test_an_answer_that_was_cut_off_is_shown_and_not_kept(cache, shelf):
     desk = Desk(cache, "rag", Library(shelf), Parrot(whole=False))
     answered = desk.ask("change the encryption key in the ring")
