@@ -51,7 +51,7 @@ def threshold_of(cache: SemanticCache) -> float:
 
 def matched(cache: SemanticCache, seen: Seen) -> str:
     """The stored question that answered one in other words."""
-    if seen.outcome != "semantic" or seen.entry_id is None:
+    if seen.outcome != "semantic" or seen.entry_id is None or seen.elsewhere:
         return ""
     found = cache.entries(after=seen.entry_id - 1, limit=1)
     return found[0].query if found and found[0].entry_id == seen.entry_id else ""

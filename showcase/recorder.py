@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Asking", "Recorder", "Seen"]
+__all__ = ["Asking", "Elsewhere", "Recorder", "Seen"]
 
 Outcome: TypeAlias = Literal["exact", "semantic", "miss"]
 
@@ -49,6 +49,8 @@ class Seen:
     """What a guard said of the entry that was near enough, if one refused it."""
     compute_seconds: float | None = None
     """Of a miss: what computing took; `None` while it lasts, and if it failed."""
+    elsewhere: bool = False
+    """Whether it was looked up in a cache of a page's own: the number of its entry means nothing in the shared one."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,15 @@ class Recorder:
         self._latest_apart: deque[Seen] = deque(maxlen=KEPT)
 
     def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        self.hear(event, fields, elsewhere=False)
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """The hook for a cache of a page's own."""
+        return Elsewhere(self)
+
+    def hear(self, event: str, fields: Mapping[str, Any], *, elsewhere: bool) -> None:
+        """Take note of an event of the shared cache, or of another."""
         asking = _asking.get()
         if event == "guard_refusal" and asking is not None:
             asking.refusals.append(f"{fields['guard']}: {fields['reason']}")
@@ -103,6 +114,7 @@ class Recorder:
             seconds_saved=fields.get("seconds_saved", 0.0),
             cost_saved=fields.get("cost_saved", 0.0),
             refused=asking.refusals[0] if asking and asking.refusals else "",
+            elsewhere=elsewhere,
         )
         if asking is not None:
             asking.seen = seen
@@ -130,3 +142,15 @@ class Recorder:
         with self._lock:
             self._latest.clear()
             self._latest_apart.clear()
+
+
+class Elsewhere:
+    """A metrics hook that tells a recorder of another cache than the shared one."""
+
+    wants_seconds = True
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
+        self._recorder.hear(event, fields, elsewhere=True)

@@ -49,8 +49,9 @@ class WhatIf:
         self._known: OrderedDict[int, Near] = OrderedDict()
 
     def latest(self, most: int = 40) -> list[Near]:
-        """The latest questions whose text is known, the newest first."""
-        asked = [seen for seen in self._state.recorder.latest(apart=False) if seen.query][:most]
+        """The latest questions to the shared cache whose text is known, the newest first."""
+        latest = self._state.recorder.latest(apart=False)
+        asked = [seen for seen in latest if seen.query and not seen.elsewhere][:most]
         return [self._near(seen) for seen in asked]
 
     def _near(self, seen: Seen) -> Near:

@@ -53,7 +53,7 @@ class Rag:
     def ask(self, request: Request, form: Form) -> Response:
         question = form.text("question", most=10_000, default="")
         desk = self._of(request)
-        with self.state.recorder.asking(question):
+        with self.state.recorder.asking(question, desk.scope):
             answered, problem = tried(lambda: desk.ask(question))
         return self._show(request, answered=answered, problem=problem, question=question)
 

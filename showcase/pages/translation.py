@@ -49,7 +49,7 @@ class Translation:
             "translations.db",
             guards=(*DEFAULT_GUARDS, PLACEHOLDERS),
             max_entries=MOST_ENTRIES,
-            metrics_hook=state.recorder,
+            metrics_hook=state.recorder.elsewhere,
         )
         state.on_close(self.cache.close)
         self.translators = Sessions(self._translator, end=Translator.clear)

@@ -103,6 +103,12 @@ def test_what_is_asked_of_the_documents_is_seen_on_the_dashboard(site):
     assert "How do I change the encryption key?" in site.get("/dashboard/live").text
 
 
+def test_moving_the_threshold_knows_what_the_documents_were_asked_before(site):
+    post(site, "/rag/ask", question="How do I change the encryption key?")
+    post(site, "/rag/ask", question="How can I change the encryption key?")
+    assert "1 semantic" in site.get("/dashboard/threshold", headers=FRAGMENT).text
+
+
 def test_a_passage_that_is_not_there_is_refused(site):
     page = post(site, "/rag/edit", passage="999", text="Something", question="")
     assert page.status_code == 400
@@ -141,6 +147,16 @@ def test_translations_are_kept_for_one_visitor_and_forgotten_on_demand(site):
     post(site, "/translation", text="Where is the station?", language="fr")
     another_visitor(site)
     assert "Où est la gare ?" not in site.get("/translation").text
+
+
+def test_a_translation_is_not_said_to_be_answered_by_an_entry_of_the_shared_cache(site):
+    site.post("/dashboard/ask", data={"question": "Why is the sky blue?"})
+    post(site, "/translation", text="Your password has been changed", language="de")
+    post(site, "/translation", text="Your password was changed", language="de")
+    live = site.get("/dashboard/live").text
+    assert "Your password was changed" in live
+    assert "\N{ALMOST EQUAL TO}" not in live
+    assert "of the latest 1 questions" in site.get("/dashboard/threshold", headers=FRAGMENT).text
 
 
 # --- deduplication ---------------------------------------------------------------------------------------------------
