@@ -31,10 +31,6 @@ SWITCHES = (
 expect.set_options(timeout=60_000)
 
 
-# A busy machine is no reason to fail, and what is expected is waited for no longer than it takes.
-expect.set_options(timeout=30_000)
-
-
 class Look(NamedTuple):
     """How a page is looked at."""
 
@@ -130,7 +126,7 @@ def watched(page) -> Watched:
 
 @pytest.fixture
 def examine(page) -> Callable[..., None]:
-    """Look at the page that is open: in light, in dark and on a phone it is accessible, and no wider than the screen.
+    """Look at the page that is open: in light, in dark and on a phone it is accessible, and everything has its room.
 
     With a name, and if MNEME_SCREENSHOTS is set, pictures are written: docs/images/NAME-LOOK.png of each of *pictures*.
     """
@@ -143,6 +139,7 @@ def examine(page) -> Callable[..., None]:
             wrong += [f"{one.name}: {fault}" for fault in inaccessible(page)]
             if excess := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"):
                 wrong.append(f"{one.name}: {excess} pixels wider than the screen: {too_wide(page)}")
+            wrong += [f"{one.name}: {fault}" for fault in squeezed(page)]
             if name and one.name in pictures and os.environ.get("MNEME_SCREENSHOTS"):
                 photograph(page, f"{name}-{one.name}", full=full)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
@@ -169,6 +166,30 @@ def too_wide(page: Page) -> list[str]:
         """() => [...document.querySelectorAll('main *, header *, footer *')]
             .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
             .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
+    )
+
+
+def squeezed(page: Page) -> list[str]:
+    """Numbers that are broken over two lines, and tables that stand out of what they are in."""
+    return page.evaluate(
+        """() => {
+            const broken = cell => {
+                const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+                while (texts.nextNode()) {
+                    const text = document.createRange();
+                    text.selectNodeContents(texts.currentNode);
+                    if (new Set([...text.getClientRects()].map(box => box.top)).size > 1) return true;
+                }
+                return false;
+            };
+            const numbers = [...document.querySelectorAll('td.number')].filter(broken);
+            const tables = [...document.querySelectorAll('main table')].filter(table =>
+                table.getBoundingClientRect().right > table.parentElement.getBoundingClientRect().right + 1);
+            return [
+                ...numbers.map(cell => `a number on two lines: ${cell.outerHTML.slice(0, 120)}`),
+                ...tables.map(table => `a table wider than its place: ${table.outerHTML.slice(0, 120)}`),
+            ];
+        }"""
     )
 
 

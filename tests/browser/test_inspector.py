@@ -68,6 +68,13 @@ def test_every_page_is_accessible_and_fits_a_phone(go, examine):
         examine(pictured.get(path, ""), ("light", "phone") if path == "/entries" else ("light",))
 
 
+def test_a_list_of_long_texts_leaves_room_for_its_numbers(go, cache, examine):
+    scope = {"instruction": "Answer in one or two short sentences, please.", "model": "SmolLM2-135M-Instruct"}
+    cache.put_many([(f"How long does it take to count to {n}?", "A while. " * 40) for n in range(12)], scope=scope)
+    go("/entries")
+    examine()
+
+
 def test_pages_of_trouble_are_accessible_too(go, watched, examine):
     watched.expect("status of 4")
     watched.expect("status 4")
