@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings, FakeEmbeddings
+from langchain_openai import AzureOpenAIEmbeddings
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.embeddings import MockEmbedding
 from pydantic import BaseModel, Field, SecretStr
@@ -187,6 +188,15 @@ def test_a_field_that_a_new_release_brings_changes_nothing_until_it_is_set():
     Chain2.__qualname__ = Chain.__qualname__
     assert as_embedder(Chain2()).fingerprint == as_embedder(Chain()).fingerprint
     assert as_embedder(Chain2(matryoshka=True)).fingerprint != as_embedder(Chain()).fingerprint
+
+
+def test_on_azure_the_deployment_is_the_model():
+    def named(**fields):
+        fields = {"azure_endpoint": "https://azure.example", "api_key": "secret", "api_version": "1"} | fields
+        return as_embedder(AzureOpenAIEmbeddings(**fields)).fingerprint
+
+    assert named(azure_deployment="small") != named(azure_deployment="large")
+    assert named(azure_deployment="small") == named(azure_deployment="small", api_key="another", timeout=3)
 
 
 def test_one_that_only_keeps_vectors_is_known_by_the_one_behind():

@@ -188,8 +188,7 @@ def _is_llama_index(obj: Any) -> bool:
 def _llama_index(obj: Any) -> Recipe:
     # As text, never as query: with some models the two differ, and a cache compares like with like.
     batch = getattr(obj, "get_text_embedding_batch", None)
-    name = extended(_fingerprint(obj, _name(obj)), obj, known=(*_NAMES, *_SETTINGS))
-    return Recipe(_kind(obj), name, None, batch or _one_by_one(obj.get_text_embedding))
+    return Recipe(_kind(obj), _framework_name(obj), None, batch or _one_by_one(obj.get_text_embedding))
 
 
 def _is_langchain(obj: Any) -> bool:
@@ -200,8 +199,7 @@ def _langchain(obj: Any) -> Recipe:
     # As documents, never as query, for the same reason.
     batch = getattr(obj, "embed_documents", None)
     inner = getattr(obj, "underlying_embeddings", None)  # of one that only keeps vectors: it makes none itself
-    model = obj if inner is None else inner
-    name = extended(_fingerprint(model, _name(model)), model, known=(*_NAMES, *_SETTINGS))
+    name = _framework_name(obj if inner is None else inner)
     return Recipe(_kind(obj), name, None, batch or _one_by_one(obj.embed_query))
 
 
@@ -272,6 +270,13 @@ def _name(obj: Any) -> str | None:
         if isinstance(name, str) and name and name != "unknown":
             return name
     return None
+
+
+def _framework_name(obj: Any) -> str | None:
+    """Names that are set besides the first count as settings: on Azure the deployment is the model, and not `model`."""
+    name = _name(obj)
+    said = [attribute for attribute in _NAMES if getattr(obj, attribute, None) == name]
+    return extended(_fingerprint(obj, name), obj, known=(*said, *_SETTINGS))
 
 
 def _fingerprint(
