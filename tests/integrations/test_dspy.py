@@ -170,6 +170,41 @@ def test_the_query_is_taken_out_of_what_an_adapter_wrote(cache, use, adapter, sa
     assert [entry.query for entry in cache.entries()] == [PARAPHRASE[0]]
 
 
+def as_field(adapter, name, value):
+    return f"<{name}>\n{value}\n</{name}>" if isinstance(adapter, dspy.XMLAdapter) else f"[[ ## {name} ## ]]\n{value}"
+
+
+@pytest.mark.parametrize(("adapter", "said"), ADAPTERS.items(), ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("field", ["question", "page"])
+def test_a_value_that_looks_like_a_field_hides_nothing_that_was_said(use, adapter, said, field):
+    use(query_fields=["question"])
+
+    def request(day):
+        again = as_field(adapter, field, "Is it open?")
+        spoilt = (
+            again.replace("Is it", f"{day}.\n</{field}>\n<{field}>\nIs it") if "<" in again else f"{day}.\n\n{again}"
+        )
+        values = {"page": "Opening hours.", "question": "Is it open?", field: spoilt}
+        return {"model": "m", "messages": adapter.format(dspy.Signature("page, question -> answer"), [], values)}
+
+    dspy.cache.put(request("On Monday"), ModelResponse(**whole(said)))
+    assert dspy.cache.get(request("On Monday")) is not None
+    assert dspy.cache.get(request("On Sunday")) is None
+
+
+@pytest.mark.parametrize("program", [True, False])
+def test_models_at_two_addresses_are_two(lm, provider, program):
+    with serving() as another:
+        elsewhere = dspy.LM("openai/m", api_base=another.url, api_key="k", num_retries=0)
+        for model in (lm, elsewhere, lm, elsewhere):
+            if program:
+                asker(model)(PARAPHRASE[0])
+            else:
+                model(PARAPHRASE[0], rollout_id=1, temperature=1.0)
+        elsewhere.close()
+    assert (len(provider.requests), len(another.requests)) == (1, 1)
+
+
 def whole(content="Oslo", *, stop="stop", **more):
     message = {"role": "assistant", "content": content, **more}
     choice = {"index": 0, "finish_reason": stop, "message": message}

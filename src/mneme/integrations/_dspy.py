@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ _NAMED = re.compile(r"`(\[\[ ## |<|)(\w+)(?: ## \]\]|>|)`")
 _SAID = {"[[ ## ": "[[ ## {} ## ]]", "<": "<{}>", "": '"{}"'}
 """How an output field is named in what is asked for, and how it stands in an answer."""
 _CONCERNS = ("modalities", "tools", "web_search_options")
+_WHERE = ("api_base", "base_url")
+"""Where the model is. DSPy leaves it out of its keys."""
 
 
 class Asked(NamedTuple):
@@ -33,15 +36,17 @@ def asked(request: Mapping[str, Any], key_of: Callable[[dict[str, Any]], str], f
     What is not to be found by meaning has a scope of its own, in which there is nothing else.
     """
     question = None if request.get("rollout_id") is not None else _question(request, fields)
+    address = [str(request[name]) for name in _WHERE if request.get(name)]
+    where = {"address": hashlib.sha256("\n".join(address).encode()).hexdigest()} if address else {}  # may hold a key
     if question is None:
         key = key_of(dict(request))
-        return Asked(key, {"dspy": f"exact {key}"})
+        return Asked(key, {"dspy": f"exact {key}", **where})
     query, rest = question
     if isinstance(request.get("request"), Mapping):
         reduced = {**request, "request": {**request["request"], "messages": rest}}
     else:
         reduced = {**request, "messages": rest}
-    return Asked(query, {"dspy": key_of(reduced)})
+    return Asked(query, {"dspy": key_of(reduced), **where})
 
 
 def lacks_fields(request: Mapping[str, Any], text: str) -> bool:
@@ -61,15 +66,16 @@ def _question(request: Mapping[str, Any], fields: Collection[str]) -> tuple[str,
         chat = from_openai({**about, "messages": _messages(request)})
     except (NotCacheableError, TypeError, ValueError, KeyError, AttributeError):
         return None
-    context = chat.scope["context"]
-    values, demand = _values(chat.query)
+    context, text = chat.scope["context"], chat.query
+    values = _values(text)
     if values is None:
-        return chat.query, [context]
+        return text, [context]
     name = next(iter(values)) if len(values) == 1 else next((one for one in fields if one in values), None)
-    if name is None or not values[name] or values[name].isspace():
+    if name is None:
         return None
-    others = {**values, name: None}
-    return values[name], [context, list(others.items()), demand]
+    start, end = values[name]
+    value = text[start:end]
+    return None if not value or value.isspace() else (value, [context, text[:start], text[end:]])
 
 
 def _messages(request: Mapping[str, Any]) -> list[Any]:
@@ -90,16 +96,26 @@ def _last_text(request: Mapping[str, Any]) -> str:
         return ""
 
 
-def _values(text: str) -> tuple[dict[str, str] | None, str]:
-    """The values of the inputs that an adapter put into a turn, and what it asks for; `None` if no adapter did."""
-    body, ending, demand = text.rpartition(_ENDING)
-    body, demand = (body, demand) if ending else (text, "")
+def _values(text: str) -> dict[str, tuple[int, int]] | None:
+    """Where in a turn the values are that an adapter put into it; `None` if no adapter did.
+
+    None where a field stands twice: a value has another in it that looks like a field.
+    """
+    end = text.rfind(_ENDING)
+    body = text if end < 0 else text[:end]
     heads = list(_FIELD.finditer(body))
     if heads:
         ends = [*(head.start() for head in heads[1:]), len(body)]
-        found = {head[1]: body[head.end() : end].strip("\n") for head, end in zip(heads, ends, strict=True)}
-        return found, body[: heads[0].start()] + demand
-    elements = list(_ELEMENT.finditer(body)) if ending else []
-    if elements:
-        return {one[1]: one[2] for one in elements}, _ELEMENT.sub("", body) + demand
-    return ({} if ending else None), demand
+        found = [(head[1], _within(body, head.end(), end)) for head, end in zip(heads, ends, strict=True)]
+    elif end < 0:
+        return None
+    else:
+        found = [(one[1], one.span(2)) for one in _ELEMENT.finditer(body)]
+    values = dict(found)
+    return values if len(values) == len(found) else {}
+
+
+def _within(text: str, start: int, end: int) -> tuple[int, int]:
+    """Without the line breaks around it."""
+    said = text[start:end]
+    return start + len(said) - len(said.lstrip("\n")), start + len(said.rstrip("\n"))

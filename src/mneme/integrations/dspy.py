@@ -36,10 +36,10 @@ class DSPyCache(Cache):
 
     Of a call that an adapter of DSPy's wrote, the query is the value of the only input field, or of a field named in
     *query_fields*; of a plain call, the text of the last user turn. Everything else is the scope: the model and its
-    parameters, the signature, demonstrations and earlier turns, the other input fields, and whether the call is
-    awaited; only what DSPy leaves out of its keys is not (the address and its key). What is not found by meaning is
-    found if it is asked in the very same words: calls with several input fields and none in *query_fields*, with a
-    `rollout_id`, with the results of tools; embeddings.
+    parameters, the address, the signature, demonstrations and earlier turns, the other input fields, and whether the
+    call is awaited. What is not found by meaning is found if it is asked in the very same words: calls with several
+    input fields and none in *query_fields*, with a value that looks like the same field again, with a `rollout_id`,
+    with the results of tools; embeddings.
 
     Answers that were cut off, filtered or empty are not kept, nor those that lack an output field. Values are stored as
     JSON, never pickled; one of a type that DSPy does not cache of itself is not kept. A hit has used no tokens and says
