@@ -32,6 +32,9 @@ class Model(FunctionCallingLLM):
     def metadata(self):
         return LLMMetadata(model_name=self.name, is_chat_model=self.chats, is_function_calling_model=self.calls_tools)
 
+    def own_prompt(self, prompt):
+        return prompt
+
     def next(self, asked) -> Any:
         self._asked.append(asked)
         said = self._said.pop(0) if self._said else f"answer {self.asked}"

@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.llms import MockLLM
+from llama_index.core.llms import LLM, MockLLM
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
@@ -168,6 +168,52 @@ def shout(prompt):
 def test_the_functions_that_make_prompts(cache):
     assert CachedLLM(Model("1"), cache).complete(QUESTION).text == "1"
     assert CachedLLM(Model("2", completion_to_prompt=shout), cache).complete(QUESTION).text == "2"
+
+
+def prefixing(prefix):
+    def prefixed(prompt):
+        return prefix + prompt
+
+    return prefixed
+
+
+class Speaker:
+    def prompt(self, prompt):
+        return prompt
+
+
+@pytest.mark.parametrize("maker", [prefixing("a"), lambda prompt: prompt, Speaker().prompt])
+def test_functions_whose_name_does_not_say_what_they_do_need_a_fingerprint(cache, maker):
+    with pytest.raises(TypeError, match="cannot be told from another: pass fingerprint="):
+        CachedLLM(Model(completion_to_prompt=maker), cache)
+
+
+def test_a_method_of_the_model_itself_is_told_by_its_name(cache):
+    wrapped = Model()
+    wrapped.completion_to_prompt = wrapped.own_prompt
+    assert [CachedLLM(wrapped, cache).complete(QUESTION).text for _ in range(2)] == ["answer 1"] * 2
+
+
+class Same(Model):
+    """Another class with the parameters of `Model`."""
+
+
+class Behind(Model):
+    """A model that holds others, as a class that they are not told by."""
+
+    inner: LLM | None = None
+    more: dict[str, list[LLM]] | None = None
+
+
+@pytest.mark.parametrize(
+    "other", [Model(name="n"), Same(), Model(completion_to_prompt=shout)], ids=["parameter", "class", "function"]
+)
+def test_the_models_that_a_model_holds(cache, other):
+    assert ask(CachedLLM(Behind("1", inner=Model()), cache)) == "1"
+    assert ask(CachedLLM(Behind("2", inner=other), cache)) == "2"
+    assert ask(CachedLLM(Behind("3", inner=Model()), cache)) == "1"
+    assert ask(CachedLLM(Behind("4", more={"a": [Model()]}), cache)) == "4"
+    assert ask(CachedLLM(Behind("5", more={"a": [other]}), cache)) == "5"
 
 
 def test_earlier_messages_and_arguments(cache):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MethodType
 from typing import Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
@@ -50,11 +51,29 @@ def identity_of(model: LLM) -> str | None:
     Raises:
         TypeError: It has a parameter of which that cannot be told.
     """
-    fields = model.model_dump(exclude=set(_BESIDE_THE_POINT))
+    # As the classes that they are, and not as those that a field is declared to hold.
+    fields = model.model_dump(exclude=set(_BESIDE_THE_POINT), serialize_as_any=True)
     if any(fields.get(name) for name in _ELSEWHERE):
         return None
-    makers = [_plain(model.messages_to_prompt), _plain(model.completion_to_prompt)]
-    return _text([_name(type(model)), model.metadata.model_name, _plain(fields), makers])
+    within = [identity_of(one) for name in type(model).model_fields for one in _models(getattr(model, name))]
+    if None in within:
+        return None
+    makers = [_maker(model, model.messages_to_prompt), _maker(model, model.completion_to_prompt)]
+    return _text([_name(type(model)), model.metadata.model_name, _plain(fields), makers, within])
+
+
+def _models(value: Any) -> list[LLM]:
+    """The models that a parameter holds. Their fields do not say which class they are, or what makes their prompts."""
+    if isinstance(value, (list, tuple)):
+        return [model for one in value for model in _models(one)]
+    if isinstance(value, Mapping):
+        return _models([*value.values()])
+    return [value] if isinstance(value, LLM) else []
+
+
+def _maker(model: LLM, maker: Any) -> Any:
+    """What makes a model's prompts: a method of its own, or a function."""
+    return _name(maker) if getattr(maker, "__self__", None) is model else _plain(maker)
 
 
 def question_of_chat(
@@ -157,6 +176,8 @@ def _of_object(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, BaseModel):
         return [_name(value), value.model_json_schema()]
     if callable(value) and hasattr(value, "__qualname__"):
+        if isinstance(value, MethodType) or "<" in value.__qualname__:  # holds an object, or shares its name
+            raise TypeError(f"{value.__qualname__} cannot be told from another")
         return _name(value)
     raise TypeError(f"{type(value).__qualname__} cannot be told from another")
 
