@@ -3,6 +3,7 @@
 import sys
 
 import litellm
+import openai
 import pytest
 from pydantic import create_model
 
@@ -76,6 +77,11 @@ def test_the_same_question_is_answered_from_the_cache_and_says_so(cache):
         {"top_k": 5},
         {"extra_body": {"guided_choice": ["a"]}},
         {"api_base": "http://elsewhere"},
+        {"use_litellm_proxy": True},
+        {"litellm_credential_name": "other"},
+        {"model_alias_map": {"openai/m": "openai/n"}},
+        {"supports_system_message": False},
+        {"allowed_openai_params": ["thinking"]},
         {"metadata": {"user_api_key": "other"}},
         {"metadata": {"user_api_key_team_id": "other"}},
         {"cache": {"namespace": "other"}},
@@ -90,6 +96,15 @@ def test_whatever_can_change_the_answer_belongs_to_the_question(cache, more):
     assert said("2", **more) == "2"
     assert said("3", **more) == "2"
     assert said("3") == "1"
+
+
+def test_two_clients_of_other_servers_are_two_models(cache):
+    use(cache)
+    with (
+        openai.OpenAI(base_url="http://one", api_key="k") as one,
+        openai.OpenAI(base_url="http://other", api_key="k") as other,
+    ):
+        assert [said("1", client=one), said("2", client=other), said("3", client=one)] == ["1", "2", "1"]
 
 
 def test_what_travels_beside_the_question_does_not_belong_to_it(cache):

@@ -22,12 +22,19 @@ _ON_THE_WAY = frozenset({"extra_headers", "headers", "timeout"})
 _HEADERS = frozenset({"anthropic-beta", "anthropic-version", "openai-beta"})
 """Headers that change what a model answers."""
 # LiteLLM counts these among its own, and leaves them out of its key: where the model is, and what becomes of a prompt.
-_WHERE = frozenset({"api_base", "api_version", "base_url", "custom_llm_provider", "hf_model_name", "region_name"})
+_WHERE = frozenset(
+    {
+        *("api_base", "api_version", "azure", "base_url", "custom_llm_provider", "github_copilot_host"),
+        *("hf_model_name", "litellm_credential_name", "region_name", "use_litellm_proxy"),
+    }
+)
 _OWN_BUT_COUNT = _WHERE | {
     *("assistant_continue_message", "user_continue_message", "ensure_alternating_roles", "litellm_system_prompt"),
     *("prompt_environment", "prompt_id", "prompt_label", "prompt_variables", "prompt_version"),
     *("bos_token", "custom_prompt_dict", "eos_token", "final_prompt_value", "initial_prompt_value", "roles"),
     *("enable_json_schema_validation", "guardrails", "merge_reasoning_content_in_choices"),
+    *("allowed_openai_params", "disable_add_transform_inline_image_block", "model_alias_map"),
+    *("supports_system_message", "use_chat_completions_api"),
 }
 _REFUSED_FOR = ("background", "conversation", "modalities", "previous_response_id", "tools", "web_search_options")
 """Parameters on which it depends whether a request may be answered from a cache at all."""
@@ -40,12 +47,16 @@ class Asked(NamedTuple):
 
 def beside(request: Mapping[str, Any], is_own: Callable[[str], bool]) -> str | None:
     """A digest of all parameters but the prompt; `None` if one is of a kind of which nobody knows what it equals."""
-    apart = _PROMPTS | _ON_THE_WAY | (_WHERE if _is_routed(request) else frozenset())
+    routed = _is_routed(request)
+    apart = _PROMPTS | _ON_THE_WAY | (_WHERE if routed else frozenset())
     counts = {
         name: value
         for name, value in request.items()
         if name not in apart and (name in _OWN_BUT_COUNT or not is_own(name)) and value is not None
     }
+    client = None if routed else getattr(request.get("client"), "base_url", None)  # a client has an address of its own
+    if client is not None:
+        counts["client"] = str(client)
     headers = {
         name.lower(): value
         for given in (request.get("headers"), request.get("extra_headers"))
