@@ -344,6 +344,10 @@ def test_no_class_is_imported_but_those_that_are_kept(cache, use, caplog):
     cache.put(entry.query, spoilt, scope=entry.scope)
     assert dspy.cache.get({"input": "x"}) is None
     assert [record.mneme_event for record in caplog.records if record.name == "mneme"] == ["entry_unreadable"]
+    spoilt["value"] = {"mneme-kind": "ModelResponse", "value": {"id": {"said": "said by a user"}}}
+    cache.put(entry.query, spoilt, scope=entry.scope)
+    assert dspy.cache.get({"input": "x"}) is None
+    assert "said by a user" not in caplog.text
     cache.put(entry.query, "somebody else's", scope=entry.scope)
     assert dspy.cache.get({"input": "x"}) is None
 

@@ -1,6 +1,7 @@
 """LangChain's models with a cache, through LangChain's own calls."""
 
 import asyncio
+from enum import Enum, IntEnum
 
 import pytest
 from langchain_core.language_models import FakeListLLM
@@ -78,6 +79,9 @@ def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(cache):
         {"finish_reason": "content_filter"},
         {"finish_reason": "MAX_TOKENS"},
         {"finish_reason": "SAFETY"},
+        {"finish_reason": Enum("FinishReason", {"MAX_TOKENS": "MAX_TOKENS"}, type=str).MAX_TOKENS},
+        {"finish_reason": IntEnum("FinishReason", {"MAX_TOKENS": 2}).MAX_TOKENS},
+        {"finish_reason": "error"},
         {"stop_reason": "max_tokens"},
         {"stopReason": "max_tokens"},
         {"done_reason": "length"},
@@ -115,6 +119,30 @@ def test_what_somebody_else_stored_is_no_answer(cache):
     [entry] = cache.entries()
     cache.put(entry.query, "text", scope=entry.scope)
     assert model(acme, "2").invoke([QUESTION]).content == "2"
+
+
+SPOILT = {"text": "1", "info": None, "message": {"type": "ai", "data": {"content": {"said": "of a user"}}}}
+
+
+def test_an_entry_that_cannot_be_read_is_passed_by(cache, caplog):
+    acme = LangChainCache(cache)
+    for generation in (SPOILT, {"text": "1"}):
+        model(acme, "1").invoke([QUESTION])
+        [entry] = cache.entries()
+        cache.put(entry.query, {**entry.response, "generations": [generation]}, scope=entry.scope)
+        assert model(acme, "2").invoke([QUESTION]).content == "2"
+    assert [record.mneme_event for record in caplog.records] == ["entry_unreadable"] * 2
+    assert "of a user" not in caplog.text
+
+
+async def test_an_awaited_entry_that_cannot_be_read_is_passed_by(caplog):
+    async with AsyncSemanticCache(":memory:", HashEmbedder()) as cache:
+        acme = AsyncLangChainCache(cache)
+        await model(acme, "1").ainvoke([QUESTION])
+        [entry] = await cache.entries()
+        await cache.put(entry.query, {**entry.response, "generations": [SPOILT]}, scope=entry.scope)
+        assert (await model(acme, "2").ainvoke([QUESTION])).content == "2"
+    assert [record.mneme_event for record in caplog.records] == ["entry_unreadable"]
 
 
 async def test_an_awaited_cache_answers_awaited_calls():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 __all__ = ["is_cut_off", "is_own_tool", "numbered"]
@@ -13,6 +14,8 @@ _CUT_OFF = frozenset(
         *("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "pause_turn"),
         *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
         *("blocklist", "malformed_function_call", "prohibited_content", "recitation", "safety", "spii"),
+        *("image_safety", "language", "model_armor", "unexpected_tool_call"),
+        *("abort", "error", "error_limit", "error_toxic", "insufficient_system_resource", "model_length", "timeout"),
     }
 )
 """Why a model stopped that leaves something out, as providers say it, in small letters."""
@@ -25,7 +28,12 @@ _NAMES_OF_IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
 
 def is_cut_off(said: Mapping[str, Any]) -> bool:
     """Whether a model says of its answer that something was left out."""
-    return any(str(said.get(name)).lower() in _CUT_OFF for name in _REASONS) or said.get("status") in _STATES
+    return any(_word(said.get(name)) in _CUT_OFF for name in _REASONS) or _word(said.get("status")) in _STATES
+
+
+def _word(reason: Any) -> str:
+    """A reason in small letters: clients have texts, and members of enumerations whose values may be numbers."""
+    return str(reason.name if isinstance(reason, Enum) else reason).lower()
 
 
 def is_own_tool(tool: Mapping[str, Any]) -> bool:

@@ -89,7 +89,8 @@ class DSPyCache(Cache):
             return self._prepare_cached_response(from_json(hit.response["value"]))
         except Exception as error:  # noqa: BLE001 -- the classes are those of another release
             extra = log_fields("entry_unreadable", namespace=self._namespace, error=error, integration="dspy")
-            logger.warning("an entry of DSPy's cannot be read, and the model is asked: %s", error, extra=extra)
+            why = type(error).__name__  # whose message may quote the answer
+            logger.warning("an entry of DSPy's cannot be read, and the model is asked: %s", why, extra=extra)
             return None
 
     def put(

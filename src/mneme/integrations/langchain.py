@@ -19,6 +19,7 @@ __all__ = ["AsyncLangChainCache", "LangChainCache"]
 
 _NOT_ASKED = "the cache could not be asked, and the model is: %s"
 _NOT_KEPT = "an answer could not be stored: %s"
+_NOT_READ = "an entry of LangChain's cannot be read, and the model is asked: %s"
 
 logger: logging.Logger = logging.getLogger("mneme")
 _AWAITED = "an AsyncSemanticCache is awaited: use ainvoke, abatch and aclear, or LangChainCache"
@@ -57,7 +58,7 @@ class LangChainCache(BaseCache):
             extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langchain")
             logger.warning(_NOT_ASKED, error, extra=extra)
             return None
-        return None if hit is None else generations(hit.response)
+        return None if hit is None else _read(hit.response, self._namespace)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         question = asked(prompt, llm_string)
@@ -94,7 +95,7 @@ class AsyncLangChainCache(BaseCache):
             extra = log_fields("cache_bypassed", namespace=self._namespace, error=error, integration="langchain")
             logger.warning(_NOT_ASKED, error, extra=extra)
             return None
-        return None if hit is None else generations(hit.response)
+        return None if hit is None else _read(hit.response, self._namespace)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         question = asked(prompt, llm_string)
@@ -119,3 +120,12 @@ class AsyncLangChainCache(BaseCache):
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 -- part of the contract
         raise TypeError(_AWAITED)
+
+
+def _read(stored: Any, namespace: str) -> RETURN_VAL_TYPE | None:
+    try:
+        return generations(stored)
+    except Exception as error:  # noqa: BLE001 -- of another release's classes; its message may quote the answer
+        extra = log_fields("entry_unreadable", namespace=namespace, error=error, integration="langchain")
+        logger.warning(_NOT_READ, type(error).__name__, extra=extra)
+        return None
