@@ -426,6 +426,17 @@ def test_what_somebody_else_stored_is_no_answer(cache):
         assert said(ask(one)) != "answer 1"
 
 
+def test_an_entry_that_cannot_be_read_is_passed_by(cache, caplog):
+    one = agent(Model(), cache)
+    ask(one)
+    [entry] = cache.entries()
+    spoilt = {"text": "1", "info": None, "message": {"type": "ai", "data": {"content": {"said": "of a user"}}}}
+    cache.put(entry.query, {**entry.response, "generations": [spoilt]}, scope=entry.scope)
+    assert said(ask(one)) == "answer 2"
+    assert [record.mneme_event for record in caplog.records] == ["entry_unreadable"]
+    assert "of a user" not in caplog.text
+
+
 def test_a_cache_that_fails_is_passed_by(cache, caplog):
     one = agent(Model(), cache)
     ask(one)
@@ -490,6 +501,21 @@ def test_a_tool_that_is_named_is_searched_for_by_one_argument(cache):
     assert second.artifact == {"n": 1}
     assert (second.name, second.tool_call_id) == ("search", "call-search")
     assert second.response_metadata["mneme"] == {"query": "Capital of Norway", "similarity": 1.0}
+
+
+def test_tools_of_one_name_that_are_described_otherwise_are_two(cache):
+    def results_of(place):
+        @tool(description=f"Search {place}.")
+        def search(query: str) -> str:
+            return f"found in {place}"
+
+        model = Model(calling("search", query="delivery"), "done")
+        one = create_agent(model, [search], middleware=[ToolCacheMiddleware(cache, {"search": "query"})])
+        return ask(one)["messages"][-2].text
+
+    found = [results_of(place) for place in ("the handbook", "the news", "the handbook")]
+    assert found == ["found in the handbook", "found in the news", "found in the handbook"]
+    assert cache.stats().hits_exact == 1
 
 
 async def test_an_awaited_tool_too(cache):

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import ToolMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from mneme import Hit
@@ -25,7 +26,9 @@ def question_of(request: ToolCallRequest, argument: str | None) -> Asked | None:
     query = digest(_json(arguments)) if argument is None else arguments.pop(argument, None)
     if not isinstance(query, str) or not query or query.isspace():
         return None
-    return Asked(query, {"tool": name, "arguments": _json(None if argument is None else arguments)})
+    told = None if request.tool is None else convert_to_openai_tool(request.tool)
+    described = {} if told is None else {"described": digest(_json(told))}
+    return Asked(query, {"tool": name, "arguments": _json(None if argument is None else arguments), **described})
 
 
 def _json(value: Any) -> str:

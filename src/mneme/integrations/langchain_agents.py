@@ -27,6 +27,7 @@ Namespace: TypeAlias = str | Callable[[Any], str]
 
 _AWAITED = "an AsyncSemanticCache is awaited: use ainvoke and astream, or give the middleware a SemanticCache"
 _NOT_ASKED = "the cache could not be asked, and the %s is: %s"
+_NOT_READ = "an entry cannot be read, and the %s is asked: %s"
 _NOT_KEPT = "an answer of the %s could not be stored: %s"
 
 
@@ -62,7 +63,7 @@ class _CacheMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             question = kind.question(request)
             if question is not None:
-                found = kind.answer(request, self._get(request, question)())
+                found = self._read(kind, request, self._get(request, question)())
         except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
             self._not_asked(kind, error)
         if found is not None:
@@ -82,7 +83,7 @@ class _CacheMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             question = kind.question(request)
             if question is not None:
-                found = kind.answer(request, await self._awaited(self._get(request, question)))
+                found = self._read(kind, request, await self._awaited(self._get(request, question)))
         except Exception as error:  # noqa: BLE001 -- of the embedder, whose errors are its own, as well
             self._not_asked(kind, error)
         if found is not None:
@@ -96,6 +97,14 @@ class _CacheMiddleware(AgentMiddleware[Any, Any, Any]):
             except Exception as error:  # noqa: BLE001 -- too large, or the embedder's: the caller has the answer
                 self._not_kept(kind, error)
         return response
+
+    def _read(self, kind: _Kind, request: Any, hit: Hit | None) -> Any:
+        try:
+            return kind.answer(request, hit)
+        except Exception as error:  # noqa: BLE001 -- of another release's classes; its message may quote the answer
+            extra = log_fields("entry_unreadable", namespace=self._known, error=error, integration="langchain_agents")
+            logger.warning(_NOT_READ, kind.name, type(error).__name__, extra=extra)
+            return None
 
     def _get(self, request: Any, question: Asked) -> Callable[[], Any]:
         return partial(self._cache.get, question.query, scope=question.scope, namespace=self._tenant(request))
@@ -164,7 +173,8 @@ class ResponseCacheMiddleware(_CacheMiddleware):
 class ToolCacheMiddleware(_CacheMiddleware):
     """Results of an agent's tools from *cache*, for the tools that are named.
 
-    Name none that writes, or whose result depends on anything but its arguments, or on who asks. A result is kept if
+    Name none that writes, or whose result depends on anything but its arguments, or on who asks. Tools of one name that
+    are described alike count as one. A result is kept if
     the tool succeeded and returned text or JSON; a `Command` is not. An agent may have several of these, for different
     tools. A cache that fails is passed by with a warning in the log.
 
