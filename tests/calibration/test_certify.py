@@ -1,5 +1,6 @@
 """`certify`: a labelled stream through a real cache, and what comes of it."""
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -185,6 +186,16 @@ def test_a_query_too_long_for_the_embedder_is_left_out():
     pairs = [(f"question {spelt(n)}", "a") for n in range(10)]
     stream = checked_stream([*pairs, ("long " * 10, "b")], Short(), {})
     assert (len(stream), stream.too_long) == (10, 1)
+
+    loops = set()
+
+    class Connected(AsyncTwin):
+        async def embed_many(self, texts):
+            loops.add(asyncio.get_running_loop())
+            return await super().embed_many(texts)
+
+    stream = checked_stream([*pairs, ("long " * 10, "b")], Connected(Short()), {})
+    assert (len(stream), stream.too_long, len(loops)) == (10, 1, 1)
 
 
 def test_progress_is_told_for_texts_and_thresholds():

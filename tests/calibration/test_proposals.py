@@ -1,5 +1,6 @@
 """Which pairs of one's own questions are proposed for labelling."""
 
+import asyncio
 import math
 
 import pytest
@@ -51,6 +52,18 @@ def test_more_questions_than_are_compared_at_once_are_compared_with_all_before_t
 def test_equal_and_blank_questions_count_once_and_not_at_all():
     embedder = ScriptedEmbedder({"a": at(0), "A ": at(0), "b": at(5)})
     assert len(pairs_to_label(["a", "A ", " ", "b"], embedder)) == 1
+
+
+def test_all_batches_of_an_awaited_embedder_are_in_one_event_loop():
+    loops = set()
+
+    class Connected(AsyncTwin):
+        async def embed_many(self, texts):
+            loops.add(asyncio.get_running_loop())
+            return await super().embed_many(texts)
+
+    assert pairs_to_label([f"question {n}" for n in range(600)], Connected(HashEmbedder()))
+    assert len(loops) == 1
 
 
 def test_questions_that_the_embedder_refuses_are_left_out():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mneme import AsyncEmbedder, Embedder, InputTooLongError
-from mneme.calibration.vectors import BATCH, Progress, embed_all
+from mneme.calibration.vectors import BATCH, Progress, blocking, embed_all
 from mneme.ports import Matrix
 
 _ROWS = 256
@@ -59,7 +59,8 @@ def pairs_to_label(
     if not 0 <= least <= 1:
         raise ValueError(f"least must be from 0 to 1, not {least}")
     distinct = list({" ".join(text.split()).casefold(): text for text in texts if text.strip()}.values())
-    kept, vectors = _embedded(distinct, embedder, progress)
+    with blocking(embedder) as ready:
+        kept, vectors = _embedded(distinct, ready, progress)
     if len(kept) < 2:
         return []
     nearest, similarities = _nearest_before(vectors)
@@ -71,9 +72,7 @@ def pairs_to_label(
     ]
 
 
-def _embedded(
-    texts: Sequence[str], embedder: Embedder | AsyncEmbedder, progress: Progress | None
-) -> tuple[list[str], Matrix]:
+def _embedded(texts: Sequence[str], embedder: Embedder, progress: Progress | None) -> tuple[list[str], Matrix]:
     kept: list[str] = []
     blocks = [np.zeros((0, embedder.dim), np.float32)]
     for start in range(0, len(texts), BATCH):
@@ -85,7 +84,7 @@ def _embedded(
     return kept, np.concatenate(blocks)
 
 
-def _readable(texts: Sequence[str], embedder: Embedder | AsyncEmbedder) -> Iterable[tuple[Sequence[str], Matrix]]:
+def _readable(texts: Sequence[str], embedder: Embedder) -> Iterable[tuple[Sequence[str], Matrix]]:
     """The texts of a batch that the embedder can take, all at once unless it refuses one."""
     try:
         yield texts, embed_all(texts, embedder)

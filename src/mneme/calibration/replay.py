@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mneme import AsyncEmbedder, Embedder, InputTooLongError, SemanticCache, Tried
-from mneme.calibration.vectors import Progress, embed_all, unit
+from mneme.calibration.vectors import Progress, blocking, embed_all, unit
 from mneme.log import log_fields
 from mneme.ports import Matrix, Vector
 
@@ -154,18 +154,19 @@ def _vectors(
     missing = [row for row, embedding in enumerate(given) if embedding is None]
     if missing:
         wanted = [texts[row] for row in missing]
-        try:
-            matrix[missing] = embed_all(wanted, embedder, progress)
-        except InputTooLongError:  # which of them is not said
-            for row, text in zip(missing, wanted, strict=True):
-                vector = _vector_or_none(text, embedder)
-                kept[row] = vector is not None
-                if vector is not None:
-                    matrix[row] = vector
+        with blocking(embedder) as ready:
+            try:
+                matrix[missing] = embed_all(wanted, ready, progress)
+            except InputTooLongError:  # which of them is not said
+                for row, text in zip(missing, wanted, strict=True):
+                    vector = _vector_or_none(text, ready)
+                    kept[row] = vector is not None
+                    if vector is not None:
+                        matrix[row] = vector
     return np.ascontiguousarray(matrix[kept]), np.flatnonzero(kept).tolist()
 
 
-def _vector_or_none(text: str, embedder: Embedder | AsyncEmbedder) -> Vector | None:
+def _vector_or_none(text: str, embedder: Embedder) -> Vector | None:
     try:
         vector: Vector = embed_all([text], embedder)[0]
     except InputTooLongError:

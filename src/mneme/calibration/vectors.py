@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -21,6 +21,16 @@ _CALLS_SHOWN = 16
 """Texts embedded one by one between two calls of a `Progress`."""
 
 
+@contextlib.contextmanager
+def blocking(embedder: Embedder | AsyncEmbedder) -> Iterator[Embedder]:
+    """*embedder*, or one that awaits it in one event loop until the end: connections do not outlive theirs."""
+    if not inspect.iscoroutinefunction(embedder.embed):
+        yield cast("Embedder", embedder)
+        return
+    with contextlib.closing(to_sync_embedder(cast("AsyncEmbedder", embedder))) as ready:
+        yield ready
+
+
 def embed_all(texts: Sequence[str], embedder: Embedder | AsyncEmbedder, progress: Progress | None = None) -> Matrix:
     """Unit vectors of *texts*, a row each; equal texts are embedded once.
 
@@ -30,11 +40,8 @@ def embed_all(texts: Sequence[str], embedder: Embedder | AsyncEmbedder, progress
         Exception: Whatever it raises.
     """
     distinct = list(dict.fromkeys(texts))
-    if not inspect.iscoroutinefunction(embedder.embed):
-        matrix = _embedded(distinct, cast("Embedder", embedder), progress)
-    else:
-        with contextlib.closing(to_sync_embedder(cast("AsyncEmbedder", embedder))) as blocking:
-            matrix = _embedded(distinct, blocking, progress)
+    with blocking(embedder) as ready:
+        matrix = _embedded(distinct, ready, progress)
     rows = {text: row for row, text in enumerate(distinct)}
     return np.ascontiguousarray(matrix[[rows[text] for text in texts]], dtype=np.float32)
 
