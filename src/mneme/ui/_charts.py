@@ -18,7 +18,7 @@ from mneme.ui._scale import Scale, ticks
 __all__ = ["Bar", "Series", "bar_chart", "histogram_chart", "line_chart"]
 
 _WIDTH, _HEIGHT = 640, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 28, 38
 _TONES = frozenset({"exact", "semantic", "miss", "primary", "muted", "good", "bad"})
 
 
@@ -168,7 +168,7 @@ def _axes(x: Scale | None, y: Scale, x_label: str, y_label: str) -> Markup:
     if x_label:
         parts.append(_text(x_label, _WIDTH - _RIGHT, _HEIGHT - 4, "tick end"))
     if y_label:
-        parts.append(_text(y_label, 2, _TOP - 3, "tick"))
+        parts.append(_text(y_label, 2, _TOP - 14, "tick"))
     return Markup("").join(parts)
 
 
