@@ -100,8 +100,8 @@ class Bench:
         self._lock = threading.Lock()
         self._moves: list[float | None] = []
         """The threshold after each label, as far as it is known."""
-        self._guarantees: dict[float, tuple[int, Guarantee]] = {}
-        """For each rate the latest, and for how many questions it was: a replay takes a second."""
+        self._guarantees: dict[float, tuple[list[tuple[str, str]], Guarantee]] = {}
+        """For each rate the latest, and of which traffic it was: a replay takes a second."""
 
     def next(self, order: Order) -> Asked | None:
         """The pair to label next; `None` when there are no more in this order."""
@@ -168,13 +168,13 @@ class Bench:
 
     def moves(self) -> tuple[float | None, ...]:
         """The threshold of the best balance after each label; `None` where there was none yet."""
-        labels = self.labels()
         with self._lock:
-            known = list(self._moves)
+            said, known = list(self._labels.items()), list(self._moves)
+        labels = [self._as_label(duo, same=same) for duo, same in said]
         fingerprint = self.pool.embedder.fingerprint
         known.extend(_balanced(labels[:count], fingerprint) for count in range(len(known) + 1, len(labels) + 1))
         with self._lock:
-            if len(known) == len(self._labels):  # nobody labelled meanwhile
+            if said == list(self._labels.items()):  # nobody labelled meanwhile
                 self._moves = known
         return tuple(known)
 
@@ -223,11 +223,11 @@ class Bench:
         traffic = self.traffic()
         with self._lock:
             known = self._guarantees.get(rate)
-        if known is not None and known[0] == len(traffic):
+        if known is not None and known[0] == traffic:
             return known[1]
         made = self._certified(traffic, rate)
         with self._lock:
-            self._guarantees[rate] = (len(traffic), made)
+            self._guarantees[rate] = (traffic, made)
         return made
 
     def export_pairs(self) -> str:

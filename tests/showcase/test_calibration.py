@@ -9,6 +9,7 @@ from mneme import Certificate
 from mneme.calibration.files import read_pairs
 from mneme.testing import HashEmbedder
 from mneme.tools.calibrate import certify
+from showcase.work import calibration
 from showcase.work.calibration import CAREFUL, RATES, Bench, least_hits
 from showcase.work.inputs import BadInputError
 from showcase.work.questions import GRID, Duo, Pool, Question, written
@@ -145,6 +146,37 @@ def test_a_label_can_be_taken_back_and_the_latest_word_counts(small):
     assert small.undo() == label
     assert small.undo() is None
     assert small.next("teaching") == asked
+
+
+def test_what_was_worked_out_while_somebody_changed_a_label_is_not_kept_for_the_new_one(small, monkeypatch):
+    first, second = list(small.pool.pairs)[:2]
+    small.label(first.first, first.second, same=True)
+
+    def meanwhile(name, duo, *, same):
+        real, calls = getattr(calibration, name), []
+
+        def changed(*args, **options):
+            if not calls:
+                small.label(duo.first, duo.second, same=same)
+            calls.append(args[0])
+            return real(*args, **options)
+
+        monkeypatch.setattr(calibration, name, changed)
+        return calls
+
+    small.label(second.first, second.second, same=False)
+    meanwhile("_balanced", second, same=True)
+    assert small.moves()[-1] is not None
+    assert small.moves() == (None, None)  # nothing was said to differ any more
+
+    arriving = next(filter(None, small.pool.nearest))
+    small.label(arriving.first, arriving.second, same=True)
+    replayed = meanwhile("certify", arriving, same=False)
+    before = small.traffic()
+    small.guarantee(0.1)
+    assert small.traffic() != before
+    small.guarantee(0.1)
+    assert replayed == [before, small.traffic()]
 
 
 def test_a_skipped_pair_does_not_come_again_until_all_is_cleared(small):
