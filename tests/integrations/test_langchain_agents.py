@@ -437,6 +437,19 @@ def test_an_entry_that_cannot_be_read_is_passed_by(cache, caplog):
     assert "of a user" not in caplog.text
 
 
+class Silent(Model):
+    """A model that does not say which it is."""
+
+    @property
+    def _identifying_params(self):
+        return {}
+
+
+def test_a_model_that_does_not_say_which_it_is_is_told_by_its_parameters(cache):
+    models = [Silent("1", model_name="m"), Silent("2", model_name="n"), Silent("3", model_name="m")]
+    assert [said(ask(agent(one, cache))) for one in models] == ["1", "2", "1"]
+
+
 def test_a_cache_that_fails_is_passed_by(cache, caplog):
     one = agent(Model(), cache)
     ask(one)

@@ -41,6 +41,7 @@ def question_of(request: ModelRequest[Any]) -> Asked | None:
         told = [
             f"{type(model).__module__}.{type(model).__qualname__}",
             model._get_llm_string(**request.model_settings),  # noqa: SLF001 -- what LangChain's own cache goes by
+            {} if model.is_lc_serializable() else _parameters(model),  # which such models need not say themselves
             [_tool(tool) for tool in request.tools],
             request.tool_choice,
             _format(request.response_format),
@@ -49,6 +50,11 @@ def question_of(request: ModelRequest[Any]) -> Asked | None:
         return asked(dumps([*messages, *request.messages]), json.dumps(told, sort_keys=True))
     except (TypeError, ValueError):  # an object that is no JSON, or a tool that the provider runs
         return None
+
+
+def _parameters(model: BaseChatModel) -> dict[str, Any]:
+    fields = {name: getattr(model, name) for name in type(model).model_fields if name != "verbose"}
+    return {name: one for name, one in fields.items() if isinstance(one, (str, int, float))}
 
 
 def _tool(tool: BaseTool | dict[str, Any]) -> Any:
