@@ -62,6 +62,15 @@ def test_an_image_belongs_to_the_question(cache):
     assert [chat.invoke([about(url)]).content for url in ("a", "b", "a")] == ["a cat", "a dog", "a cat"]
 
 
+def test_a_text_on_the_other_side_of_an_image_is_another_question(cache):
+    def about(before, after):
+        return HumanMessage([before, {"type": "image_url", "image_url": {"url": "a"}}, {"type": "text", "text": after}])
+
+    chat = model(LangChainCache(cache), "1", "2")
+    one, other = about("Before:", "After: which is it?"), about("Before: After:", "which is it?")
+    assert [chat.invoke([said]).content for said in (one, other, one)] == ["1", "2", "1"]
+
+
 def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(cache):
     called = AIMessage("", tool_calls=[{"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}])
     chat = model(LangChainCache(cache), called, "1", "2")

@@ -228,6 +228,16 @@ def test_earlier_messages_and_arguments(cache):
     assert ask(model, timeout=3.0) == "answer 1"
 
 
+def test_a_text_on_the_other_side_of_an_image_is_another_question(cache):
+    def about(before, after):
+        blocks = [TextBlock(text=before), ImageBlock(url="https://a.example/1.png"), TextBlock(text=after)]
+        return model.chat([ChatMessage(blocks)]).message.content
+
+    model = CachedLLM(Model(), cache)
+    one, other = ("Before:", "After: which is it?"), ("Before: After:", "which is it?")
+    assert [about(*said) for said in (one, other, one)] == ["answer 1", "answer 2", "answer 1"]
+
+
 def test_images_and_marks_for_prompt_caching(cache, tmp_path):
     def about(*blocks):
         return model.chat([ChatMessage([TextBlock(text="What is it?"), *blocks])]).message.content

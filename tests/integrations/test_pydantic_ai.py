@@ -154,6 +154,13 @@ async def test_an_image_belongs_to_the_question_and_a_mark_does_not(cache):
     assert asked == ["answer 1", "answer 2", "answer 1"]
 
 
+async def test_a_text_on_the_other_side_of_an_image_is_another_question(cache):
+    agent = Agent(CachedModel(Answers().model, cache))
+    image = BinaryContent(b"cat", media_type="image/png")
+    one, other = ["Before:", image, "After: which is it?"], ["Before: After:", image, "which is it?"]
+    assert [await ask(agent, said) for said in (one, other, one)] == ["answer 1", "answer 2", "answer 1"]
+
+
 async def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(cache):
     call = ModelResponse([ThinkingPart("Hm"), ToolCallPart("plain_tool", {"city": "Oslo"}, tool_call_id="c1")])
     answers = Answers(call)

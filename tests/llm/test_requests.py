@@ -103,6 +103,35 @@ def test_who_asks_and_how_it_travels_is_not_in_the_scope(change):
     assert from_openai(openai_request(**change)).stream == ("stream" in change)
 
 
+@pytest.mark.parametrize("read", [from_openai, from_anthropic])
+def test_a_text_on_the_other_side_of_an_image_is_another_question(read):
+    def asked(*texts):
+        before, *after = ({"type": "text", "text": text} for text in texts)
+        image = {"type": "image_url", "image_url": {"url": "https://a.example/1.png"}}
+        return read({"model": "m", "messages": [{"role": "user", "content": [before, image, *after]}]})
+
+    one, other = asked("Before:", "After: which is it?"), asked("Before: After:", "which is it?")
+    assert one.query.split() == other.query.split()
+    assert one.scope != other.scope
+    assert asked("Before:", "After: which is it now?").scope == one.scope
+    assert asked("What is it?").scope == asked("What is that?").scope
+
+
+def test_texts_in_a_row_are_one_question():
+    one, other = (
+        from_openai({"messages": [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]})
+        for texts in (("Which town", "is it?"), ("Which town is", "it?"))
+    )
+    assert one.scope == other.scope
+
+
+def test_a_model_that_is_no_text_is_told_from_another():
+    one, other = (from_openai({"model": [name], "messages": [{"role": "user", "content": "x"}]}) for name in "ab")
+    assert one.scope != other.scope
+    with pytest.raises(TypeError, match="not JSON"):
+        from_openai({"model": object(), "messages": [{"role": "user", "content": "x"}]})
+
+
 def test_marks_for_prompt_caching_are_not_in_the_scope():
     mark = {"cache_control": {"type": "ephemeral"}}
     tool = {"name": "weather", "input_schema": {"type": "object"}}

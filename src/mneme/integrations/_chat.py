@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-__all__ = ["is_cut_off", "is_own_tool", "numbered"]
+__all__ = ["is_cut_off", "is_own_tool", "numbered", "placed"]
 
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _CUT_OFF = frozenset(
@@ -40,6 +40,13 @@ def is_own_tool(tool: Mapping[str, Any]) -> bool:
     """Whether the caller runs a tool that is described like this."""
     kind = tool.get("type")
     return kind in _OWN_TOOLS if kind else "name" in tool and ("input_schema" in tool or "parameters" in tool)
+
+
+def placed(rest: list[Any], content: Sequence[Any], texts: Sequence[int]) -> list[Any]:
+    """*rest*, a turn without its *texts*, with all but the last of them if an image or a file stands among them."""
+    if texts and texts[-1] - texts[0] >= len(texts):
+        return [content[at] if at in texts[:-1] else one for at, one in enumerate(rest)]
+    return rest
 
 
 def numbered(value: Any, ids: Iterable[Any]) -> Any:

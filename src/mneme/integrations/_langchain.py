@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
-from mneme.integrations._chat import is_cut_off, numbered
+from mneme.integrations._chat import is_cut_off, numbered, placed
 
 __all__ = ["Asked", "asked", "digest", "generations", "kept"]
 
@@ -62,15 +62,17 @@ def _texts(content: Any) -> tuple[str, Any]:
     """The text of a message, and the content without it."""
     if isinstance(content, str):
         return content, None
-    texts, rest = [], []
-    for part in content if isinstance(content, list) else []:
+    texts, rest, found = [], [], []
+    content = content if isinstance(content, list) else []
+    for at, part in enumerate(content):
         text = part if isinstance(part, str) else part.get("text") if part.get("type") == "text" else None
         if isinstance(text, str):
             texts.append(text)
+            found.append(at)
             rest.append(None if isinstance(part, str) else {**part, "text": None})
         else:
             rest.append(part)
-    return "\n".join(texts), rest
+    return "\n".join(texts), placed(rest, content, found)
 
 
 def digest(text: str) -> str:

@@ -14,7 +14,7 @@ from llama_index.core.llms import LLM
 from llama_index.core.tools import BaseTool
 from pydantic import BaseModel
 
-from mneme.integrations._chat import is_own_tool, numbered
+from mneme.integrations._chat import is_own_tool, numbered, placed
 
 __all__ = ["Asked", "identity_of", "more_of", "question_of_chat", "question_of_prompt"]
 
@@ -95,9 +95,13 @@ def question_of_chat(
     if not query or query.isspace() or query.startswith(_OBSERVATION):
         return None
     slot = question if question and any(question in text for text in texts) else None
-    for block in plain[-1]["blocks"]:
-        if block["block_type"] == "text":
-            block["text"] = _rest(block["text"], slot) if templated else None
+    blocks = plain[-1]["blocks"]
+    at = [place for place, block in enumerate(blocks) if block["block_type"] == "text"]
+    rest = [
+        {**block, "text": _rest(block["text"], slot) if templated else None} if block["block_type"] == "text" else block
+        for block in blocks
+    ]
+    plain[-1]["blocks"] = rest if templated else placed(rest, blocks, at)
     calls = [block.get("tool_call_id") for message in plain for block in message["blocks"]]
     named = [message["additional_kwargs"].get("tool_call_id") for message in plain]
     return _asked("chat", slot or query, [identity, numbered(plain, [*calls, *named]), told])

@@ -13,6 +13,8 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_core import to_jsonable_python
 
+from mneme.integrations._chat import placed
+
 __all__ = ["Asked", "asked", "kept", "response_of", "sent_back"]
 
 
@@ -152,16 +154,17 @@ def _texts(content: Any) -> tuple[str, Any]:
         return content, None
     texts: list[str] = []
     rest: list[Any] = []
-    for part in content:
+    found: list[int] = []
+    content = [part for part in content if not (isinstance(part, Mapping) and part.get("kind") == "cache-point")]
+    for at, part in enumerate(content):
         kind = part.get("kind") if isinstance(part, Mapping) else None
-        if kind == "cache-point":
-            continue
         if isinstance(part, str) or kind == "text-content":
             texts.append(part if isinstance(part, str) else part["content"])
             rest.append(None)
+            found.append(at)
         else:
             rest.append(part)
-    return "\n".join(texts), rest
+    return "\n".join(texts), placed(rest, content, found)
 
 
 def _digest(value: Any) -> str:

@@ -128,7 +128,7 @@ def _chat(api: str, request: Mapping[str, Any], query: str, rest: Mapping[str, A
     context = {
         name: value
         for name, value in {**request, **rest}.items()
-        if name != "model" and name not in _BESIDE_THE_POINT and value is not None
+        if name not in _BESIDE_THE_POINT and value is not None and not (name == "model" and isinstance(value, str))
     }
     try:
         text = json.dumps(context, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -156,17 +156,25 @@ def _last_turn(turn: Any, *, text_kinds: Sequence[str]) -> tuple[str, Any]:
         return _text(content), {**turn, "content": None}
     if not isinstance(content, Sequence):
         raise NotCacheableError("the last turn has no text")
-    texts, rest = [], []
-    for part in content:
+    texts, rest = _parted(content, text_kinds)
+    return _text("\n".join(texts)), {**turn, "content": rest}
+
+
+def _parted(content: Sequence[Any], text_kinds: Sequence[str]) -> tuple[list[str], list[Any]]:
+    """The texts of a turn, and its parts without them."""
+    rest = list(content)
+    found: list[int] = []
+    for at, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind == "tool_result":
             raise NotCacheableError("the answer depends on the results of tools")
         if kind in text_kinds and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-            rest.append({**part, "text": None})
-        else:
-            rest.append(part)
-    return _text("\n".join(texts)), {**turn, "content": rest}
+            found.append(at)
+            rest[at] = {**part, "text": None}
+    if found and found[-1] - found[0] >= len(found):  # an image stands among the texts: what comes before it counts
+        for at in found[:-1]:
+            rest[at] = content[at]
+    return [content[at]["text"] for at in found], rest
 
 
 def _text(text: str) -> str:
