@@ -167,6 +167,14 @@ def test_a_server_that_cannot_be_reached_is_named_without_the_password(store):
         (PostgresStore, f"postgresql://me:{PASSWORD}@db/app?frobnicate=1"),
         (PostgresStore, f"host=db password={PASSWORD} frobnicate"),
         (PostgresStore, f"host=db password='{PASSWORD}"),
+        (PostgresStore, f"postgresql://me:{PASSWORD}%@db/app"),
+        (PostgresStore, f'postgresql://me:"{PASSWORD}%@db/app'),
+        (PostgresStore, f"postgresql://me:{PASSWORD} x@db/app"),
+        (PostgresStore, f"postgresql://me:@{PASSWORD}@db/app"),
+        (PostgresStore, f"postgresql://me:{PASSWORD}/@db/app"),
+        (PostgresStore, f"host=db password=one {PASSWORD}"),
+        (RedisStore, f"redis://:{PASSWORD}/@cache.example/0"),
+        (AsyncRedisStore, f"redis://:{PASSWORD}#@cache.example/0"),
     ],
 )
 def test_an_address_that_cannot_be_understood_is_refused_without_the_password(make, address):

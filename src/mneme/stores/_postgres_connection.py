@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -37,6 +38,9 @@ _UNANSWERED = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 
 # A network that drops a connection without a word is noticed within a minute, unless the DSN says otherwise.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+_ENCODED = "write what is special in a password as its code (@ as %40, / as %2F, % as %25)"
 
 
 @dataclass(frozen=True)
@@ -282,10 +286,20 @@ def quoted(identifier: str) -> str:
 
 
 def address_of(conninfo: str) -> str:
-    """Server and database for messages, without a password. Raises `ValueError` for what is no DSN."""
+    """Server and database for messages, without a password. Raises `ValueError` for what is no DSN.
+
+    A password that was not encoded is taken apart in the middle, and its pieces for host, port or database.
+    """
     try:
         given = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError as error:
-        raise ValueError(f"the DSN cannot be understood: {str(error).strip()}") from None
-    parts = (("at", "host"), ("port", "port"), ("database", "dbname"))
+        said = str(error).strip()
+        if not said.startswith(("invalid connection option", "invalid URI query parameter")):
+            # What is in quotes may be the password, or all of the DSN.
+            said = re.sub('".*"', '"..."', said, flags=re.DOTALL) + f"; {_ENCODED}"
+        raise ValueError(f"the DSN cannot be understood: {said}") from None
+    host, port, name = (str(given.get(part) or "") for part in ("host", "port", "dbname"))
+    if any("@" in one and one[0] not in "@/" for one in host.split(",")) or not re.fullmatch(r"[0-9,\s]*", port):
+        raise ValueError(f"the DSN cannot be understood: its host or port can be none; {_ENCODED}")
+    parts = (("at", "host"),) if "@" in name else (("at", "host"), ("port", "port"), ("database", "dbname"))
     return " ".join(["postgres", *(f"{word} {given[name]}" for word, name in parts if given.get(name))])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 __all__ = ["AsyncPools", "Pools", "async_pools", "blocking_pools"]
@@ -144,7 +146,8 @@ def blocking_pools(url: str | None, client: Any, key: str, *, timeout: float, co
         raise ImportError(_MISSING) from error
     if url is not None:
         options = _options(url, timeout, connections)
-        pool = redis.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        with _understood():
+            pool = redis.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
         return _Pool(pool, ours=True), _where(pool.connection_kwargs)
     if isinstance(client, redis.cluster.RedisCluster):
         return _Cluster(client, key), "a Redis cluster"
@@ -164,7 +167,8 @@ def async_pools(url: str | None, client: Any, key: str, *, timeout: float, conne
         raise ImportError(_MISSING) from error
     if url is not None:
         options = _options(url, timeout, connections)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        with _understood():
+            pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **options)
         return _AsyncPool(pool, ours=True), _where(pool.connection_kwargs)
     if isinstance(client, redis.asyncio.cluster.RedisCluster):
         return _AsyncCluster(client, key), "a Redis cluster"
@@ -184,6 +188,20 @@ def _options(url: str, timeout: float, connections: int) -> dict[str, Any]:
     if not url.startswith("unix:"):
         options["socket_connect_timeout"] = timeout
     return options
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Around reading a URL: of a password that was not encoded the first piece counts as a port, and is shown."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Port "):
+            raise
+        raise ValueError(
+            "the port in the URL is no number from 0 to 65535; write what is special in a password as its code (/ as "
+            "%2F, # as %23, ? as %3F)"
+        ) from None
 
 
 def _where(options: dict[str, Any]) -> str:
