@@ -128,7 +128,7 @@ class Run:
         return Done("with", asked.response, max(0.0, asked.seconds - waited), waited, asked.outcome, asked)
 
     def _without(self) -> Done:
-        # The other side goes first where the model can serve one at a time only.
+        # Where the model serves one at a time, this side must not be in the way of one that may not need it.
         self._looked_up.wait()
         answer = self._state.model.answer(
             self._state.turns(self.question),

@@ -164,12 +164,21 @@ def run(state):
     started.join()
 
 
-def test_the_side_with_the_cache_goes_first(run, model):
-    model.gate = threading.Event()
-    events = iter(run)
-    model.gate.set()
-    sides = [event.side for event in events if isinstance(event, Piece)]
-    assert sides[0] == "with"
+def test_the_model_is_not_kept_busy_before_the_side_with_the_cache_knows_whether_it_needs_it(
+    run, state, model, monkeypatch
+):
+    real, asked_before = state.ask_model, []
+
+    def ask_model(question, *, begin, **options):
+        def begun():
+            asked_before.append(list(model.questions))
+            begin()
+
+        return real(question, begin=begun, **options)
+
+    monkeypatch.setattr(state, "ask_model", ask_model)
+    assert {event.side for event in run if isinstance(event, Piece)} == {"with", "without"}
+    assert asked_before == [[]]
 
 
 def test_leaving_in_the_middle_ends_both_sides(run, state):
