@@ -94,8 +94,11 @@ def test_the_overview_of_a_cache(serve, page, examine, cache_path):
 
 def test_what_is_wrong_with_a_page_is_found(serve, page, examine):
     """The checks themselves can fail."""
-    bad = '<body><img src="data:,"><div class="wide">wide</div><script src="/gone.js"></script>'
-    sheet = ".wide { width: 900px; color: #999; background: #aaa }"
+    bad = (
+        '<body><img src="data:,"><div class="wide">wide</div><script src="/gone.js"></script>'
+        '<main class="place"><table class="wide"><tr><td class="number"><p class="place">1 2</p></td></tr></table>'
+    )
+    sheet = ".wide { width: 900px; color: #999; background: #aaa } .place { width: 1px }"
     app = Starlette(
         routes=[
             Route("/", lambda request: HTMLResponse(f'{bad}<link rel="stylesheet" href="/sheet.css">')),
@@ -105,7 +108,10 @@ def test_what_is_wrong_with_a_page_is_found(serve, page, examine):
     page.goto(serve(app))
     with pytest.raises(AssertionError) as found:
         examine()
-    for fault in ("image-alt", "color-contrast", "html-has-lang", "phone: 5", "pixels wider than the screen"):
+    for fault in (
+        *("image-alt", "color-contrast", "html-has-lang", "phone: 5", "pixels wider than the screen"),
+        *("a number on two lines", "a table wider than its place"),
+    ):
         assert fault in str(found.value)
     assert any("gone.js" in fault for fault in page.watched.unexpected())
     page.watched.faults.clear()
