@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 
@@ -56,22 +57,17 @@ class EndpointModel:
         most_tokens: int | None = None,
     ) -> Answer:
         begun = time.perf_counter()
-        try:
+        with self._failures():
             answer = self._answer(self._found(), messages, say, stopped, most_tokens or _MOST_TOKENS)
-        except httpx.HTTPError as error:
-            raise self._failed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise self._failed(f"it answered in a form that is not understood ({error!r})") from error
         self.trouble = None
         return Answer(answer.text, answer.tokens, time.perf_counter() - begun, whole=answer.whole)
 
     def probe(self) -> None:
         try:
-            self._found(again=True)
+            with self._failures():
+                self._found(again=True)
         except ModelError as error:
             self.trouble = str(error)
-        except httpx.HTTPError as error:
-            self.trouble = str(self._failed(f"{type(error).__name__}: {error}"))
         else:
             self.trouble = None
 
@@ -125,6 +121,18 @@ class EndpointModel:
         if ended is None and not stopped():
             raise self._failed("the answer broke off before its end")
         return Answer(without_thoughts("".join(pieces)), counted or len(pieces), 0.0, whole=ended == "stop")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Raises `ModelError` for whatever an endpoint does, or another server that is no endpoint at all."""
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise self._failed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            # Not its repr, which may hold all that was answered.
+            why = f"it answered in a form that is not understood ({type(error).__name__}: {error})"
+            raise self._failed(why) from error
 
     def _failed(self, why: str) -> ModelError:
         self.trouble = f"The model at {self._base} does not answer: {why}. Is it running, and is the address right?"

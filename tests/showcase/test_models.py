@@ -183,6 +183,27 @@ def test_a_name_and_a_password_in_the_address_are_sent_and_never_shown():
     assert "pass-word" not in shown
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["<html>Somebody else's page</html>", {"data": None}, {"data": [{}]}, []],
+    ids=["page", "none", "id", "list"],
+)
+def test_what_is_no_endpoint_at_all_is_said_to_be_none(said):
+    with serving({"/v1/models": (200, said)}) as (_, address), asking(f"{address}/v1") as model:
+        model.probe()
+        assert "in a form that is not understood" in model.trouble
+
+
+def test_an_answer_too_deep_to_be_read_is_not_understood():
+    chat = (200, [f"data: {'[' * 100_000}\n\n"])
+    with (
+        serving(OPENAI | {"/v1/chat/completions": chat}) as (_, address),
+        asking(f"{address}/v1") as model,
+        pytest.raises(ModelError, match="not understood"),
+    ):
+        model.answer(CHAT)
+
+
 def test_what_is_spoken_is_asked_for_once():
     with serving(OPENAI) as (endpoint, address), asking(f"{address}/v1") as model:
         model.answer(CHAT)
