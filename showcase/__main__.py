@@ -37,14 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(made: Starlette, listening: socket.socket) -> None:
     state: State = made.state.showcase
-    state.model.probe()
-    print(f"model     {state.model.description}")
-    if state.model.trouble:
-        print(f"          {state.model.trouble}")
-    print(f"cache     {state.file}{'' if state.settings.folder else ' (removed at the end)'}")
-    print(f"\n  Open http://{HOST}:{listening.getsockname()[1]}/  (Ctrl-C ends it)\n", flush=True)
-    config = uvicorn.Config(made, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-    uvicorn.Server(config).run(sockets=[listening])
+    try:
+        state.model.probe()
+        print(f"model     {state.model.description}")
+        if state.model.trouble:
+            print(f"          {state.model.trouble}")
+        print(f"cache     {state.file}{'' if state.settings.folder else ' (removed at the end)'}")
+        print(f"\n  Open http://{HOST}:{listening.getsockname()[1]}/  (Ctrl-C ends it)\n", flush=True)
+        config = uvicorn.Config(made, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        state.close()  # done by then, unless it was interrupted before it served
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from mneme import SemanticCache
 from mneme.testing import HashEmbedder
 from showcase import Settings
 from showcase.__main__ import main
+from showcase.models import EndpointModel
 from showcase.settings import PRICE
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,14 @@ def test_a_folder_with_a_cache_of_another_embedder_is_refused_and_nothing_stays_
         cache.put("a question", "an answer")
     assert main(["--port", "0", "--endpoint", "http://127.0.0.1:9/v1", "--folder", str(tmp_path)]) == 1
     assert "embedder" in capsys.readouterr().err
+
+
+def test_interrupted_while_its_model_is_looked_for_it_leaves_nothing_open(monkeypatch, tmp_path):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EndpointModel, "probe", interrupted)
+    assert main(["--port", "0", "--endpoint", "http://127.0.0.1:9/v1", "--folder", str(tmp_path)]) == 0
 
 
 def test_it_says_where_it_is_and_what_is_wrong_with_its_model_and_ends_when_interrupted(tmp_path):
