@@ -336,8 +336,11 @@ class Choice(BaseModel):
         ChatResponse(message=ChatMessage("Os", role="assistant"), additional_kwargs={"object": object()}),
         ChatResponse(message=ChatMessage("Os", role="assistant", additional_kwargs={"said": Said(id="1")})),
         ChatResponse(message=ChatMessage("", role="assistant")),
+        ChatResponse(message=ChatMessage("Os", role="assistant"), raw={"delta": {"stop_reason": "max_tokens"}}),
+        ChatResponse(message=ChatMessage("Os", role="assistant"), raw={"response": {"status": "incomplete"}}),
+        ChatResponse(message=ChatMessage("Os", role="assistant"), raw={"messageStop": {"stopReason": "max_tokens"}}),
     ],
-    ids=["top", "choices", "dictionary", "beside", "object", "form", "empty"],
+    ids=["top", "choices", "dictionary", "beside", "object", "form", "empty", "delta", "response", "stop"],
 )
 def test_an_answer_that_is_not_whole_is_not_kept(cache, answer):
     for call in (ask, lambda model: list(model.stream_chat([ChatMessage(QUESTION)]))[-1].message.content):
@@ -355,6 +358,17 @@ def test_a_stream_that_says_in_the_middle_that_it_was_cut_off_is_not_kept(cache)
 
     model = CachedLLM(Chunks(), cache)
     assert len(list(model.stream_complete(QUESTION))) == 2
+    assert cache.stats().entries == 0
+
+
+def test_a_stream_whose_last_piece_lacks_what_was_said_is_not_kept(cache):
+    class Chunks(Model):
+        @override
+        def stream_chat(self, messages, **kwargs):
+            yield ChatResponse(message=ChatMessage("Let me see.", role="assistant"), delta="Let me see.")
+            yield ChatResponse(message=calling("weather", city="Oslo"), delta="")
+
+    assert len(list(CachedLLM(Chunks(), cache).stream_chat([ChatMessage(QUESTION)]))) == 2
     assert cache.stats().entries == 0
 
 

@@ -23,9 +23,11 @@ _MARK = "mneme"
 def entry_of(response: ChatResponse | CompletionResponse, deltas: Sequence[str] = ()) -> dict[str, Any] | None:
     """What is stored of an answer, calls of tools and all; `None` for one that is not whole.
 
-    Nor is one stored that would not come back as it was, save for what a provider sent besides, `raw`.
+    Nor is one stored that would not come back as it was, save for what a provider sent besides, `raw`; nor a stream
+    whose last piece does not hold all that the pieces said.
     """
-    if was_cut_off(response):
+    text = response.text if isinstance(response, CompletionResponse) else response.message.content
+    if was_cut_off(response) or len(text or "") < len("".join(deltas)):
         return None
     if isinstance(response, CompletionResponse):
         if not response.text or response.text.isspace():
@@ -67,6 +69,7 @@ def _said(response: ChatResponse | CompletionResponse) -> list[Mapping[str, Any]
     """Wherever a provider may have said why the model stopped."""
     raw = _mapping(response.raw)
     said = [raw, response.additional_kwargs]
+    said += [_mapping(raw[name]) for name in ("delta", "messageStop", "response") if name in raw]  # events of a stream
     if isinstance(response, ChatResponse):
         said.append(response.message.additional_kwargs)
     for name in ("choices", "candidates"):
