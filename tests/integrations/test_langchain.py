@@ -15,6 +15,18 @@ from mneme.testing import HashEmbedder
 QUESTION = HumanMessage("What is the capital of Norway?")
 
 
+class Spoken(GenericFakeChatModel):
+    """One whose parameters LangChain writes after a description in JSON."""
+
+    @classmethod
+    def is_lc_serializable(cls):
+        return True
+
+
+class City:
+    """A parameter that cannot be read from how it looks."""
+
+
 @pytest.fixture
 def cache():
     with SemanticCache(":memory:", HashEmbedder()) as cache:
@@ -101,6 +113,33 @@ def test_calls_of_tools_come_back_whole_and_their_results_are_waited_for(cache):
 def test_an_answer_that_was_cut_off_is_not_kept(cache, said):
     chat = model(LangChainCache(cache), AIMessage("Os", response_metadata=said), "Oslo")
     assert [chat.invoke([QUESTION]).content for _ in range(3)] == ["Os", "Oslo", "Oslo"]
+
+
+WRAPPED = [
+    {"toolSpec": {"name": "weather"}},
+    {"function_declarations": [{"name": "weather"}]},
+    {"name": "weather", "input_schema": {}},
+    {"type": "function", "function": {"name": "weather", "description": "--- '}---[(' of a town"}},
+]
+
+
+@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"google_search": {}}], ids=str)
+def test_tools_that_the_provider_runs_are_passed_by(cache, tool):
+    chat = model(LangChainCache(cache), "1", "2").bind(tools=[*WRAPPED, tool])
+    assert [chat.invoke([QUESTION]).content for _ in range(2)] == ["1", "2"]
+    chat = model(LangChainCache(cache), "1", "2")
+    assert [chat.invoke([QUESTION], web_search_options={"a": 1}).content for _ in range(2)] == ["1", "2"]
+    spoken = Spoken(messages=iter(["1", "2"]), cache=LangChainCache(cache)).bind(tools=[*WRAPPED, tool])
+    assert [spoken.invoke([QUESTION]).content for _ in range(2)] == ["1", "2"]
+    assert cache.stats().entries == 0
+
+
+@pytest.mark.parametrize("tool", WRAPPED, ids=str)
+def test_tools_that_the_caller_runs_are_not(cache, tool):
+    chat = model(LangChainCache(cache), "1", "2").bind(tools=[tool], form=City)
+    assert [chat.invoke([QUESTION]).content for _ in range(2)] == ["1", "1"]
+    chat = model(LangChainCache(cache, namespace="other"), "1", "2").bind(tools=[tool])
+    assert [chat.invoke([QUESTION]).content for _ in range(2)] == ["1", "1"]
 
 
 def test_an_answer_that_is_not_json_is_not_kept(cache):

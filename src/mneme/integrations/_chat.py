@@ -23,6 +23,8 @@ _STATES = ("incomplete", "failed", "cancelled")
 """Of an answer of the Responses API that is not whole."""
 _OWN_TOOLS = ("function", "custom")
 """Kinds of tools that the caller runs; the provider's own look things up, and find something else tomorrow."""
+_WRAPPED = frozenset({"cachePoint", "functionDeclarations", "function_declarations", "toolSpec"})
+"""Where Amazon's and Google's clients put the caller's tools; the provider's own stand beside them."""
 _NAMES_OF_IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
 
 
@@ -39,7 +41,9 @@ def _word(reason: Any) -> str:
 def is_own_tool(tool: Mapping[str, Any]) -> bool:
     """Whether the caller runs a tool that is described like this."""
     kind = tool.get("type")
-    return kind in _OWN_TOOLS if kind else "name" in tool and ("input_schema" in tool or "parameters" in tool)
+    if kind:
+        return kind in _OWN_TOOLS
+    return _WRAPPED.issuperset(tool) or ("name" in tool and ("input_schema" in tool or "parameters" in tool))
 
 
 def placed(rest: list[Any], content: Sequence[Any], texts: Sequence[int]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
-from mneme.integrations._chat import is_cut_off, numbered, placed
+from mneme.integrations._chat import is_cut_off, is_own_tool, numbered, placed
 
 __all__ = ["Asked", "asked", "digest", "generations", "kept"]
 
@@ -29,6 +30,8 @@ def asked(prompt: str, llm_string: str) -> Asked | None:
 
     A chat model's prompt is a list of messages in LangChain's JSON.
     """
+    if _runs_tools(llm_string):
+        return None
     messages = _messages(prompt)
     if not messages:
         return None if not prompt or prompt.isspace() else Asked(prompt, {"model": digest(llm_string)})
@@ -40,6 +43,17 @@ def asked(prompt: str, llm_string: str) -> Asked | None:
         return None
     context = digest(json.dumps([*earlier, {**last, "content": rest}], sort_keys=True, ensure_ascii=False))
     return Asked(texts, {"model": digest(llm_string), "context": context})
+
+
+def _runs_tools(llm_string: str) -> bool:
+    """Whether the provider runs tools, as far as the parameters can be read, which LangChain writes as Python does."""
+    about = "[(" + llm_string.partition("}---[(")[2] if llm_string.startswith("{") else llm_string
+    try:
+        given = dict(ast.literal_eval(about))
+        tools = given.get("tools") or ()
+        return bool(given.get("web_search_options")) or any(not is_own_tool(one) for one in tools)
+    except (AttributeError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        return False
 
 
 def _messages(prompt: str) -> list[dict[str, Any]]:

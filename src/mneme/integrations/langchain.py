@@ -30,9 +30,11 @@ class LangChainCache(BaseCache):
 
     The text of the last human message is the query, or the prompt of a model that is no chat model; earlier messages
     word for word, the model, its parameters and its tools are the scope. A conversation that waits for the results of a
-    tool, or ends with no human's text, is not cached; nor are answers that were cut off or filtered.
+    tool, or ends with no human's text, is not cached; nor are requests with tools that the provider runs, as far as
+    LangChain tells the parameters, and answers that were cut off or filtered.
 
-    A cache that fails, or cannot take the question or the answer, is passed by with a warning in the log.
+    LangChain tells it nothing of the arguments of a call to a model that is no chat model but `stop`: set these on
+    the model. A cache that fails, or cannot take the question or the answer, is passed by with a warning in the log.
 
     Args:
         cache: Stays yours to close.
