@@ -136,9 +136,6 @@ class Memory:
         corrected: list[str] = []
         for fact in facts:
             embedding = self._embedding(fact.statement)
-            if fact.kind != NOTE:
-                corrected += [entry.query for entry in self._entries(user, fact.kind) if entry.query != fact.statement]
-                self._cache.invalidate(namespace=namespace, tags=[fact.kind])
             self._cache.put(
                 fact.statement,
                 fact.value,
@@ -148,6 +145,11 @@ class Memory:
                 ttl=lasts or fact.ttl,
                 tags=[fact.kind],
             )
+            if fact.kind == NOTE:
+                continue
+            # After the new one is kept: if it cannot be, what was known stays.
+            old = [entry.query for entry in self._entries(user, fact.kind) if entry.query != fact.statement]
+            corrected += [query for query in old if self._cache.delete(query, namespace=namespace)]
         return Heard(tuple(facts), tuple(corrected))
 
     def facts(self, user: str) -> tuple[Remembered, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mneme import SemanticCache
+from mneme import SemanticCache, StoreBackendError
 from mneme.testing import FakeClock
 from showcase.work.asking import Reply
 from showcase.work.facts import facts_in
@@ -54,6 +54,24 @@ def test_a_correction_takes_the_place_of_what_it_corrects(memory):
     assert "The user lives in Lisbon" not in statements(memory, "Ann")
     heard = memory.hear("Bob", "I moved to Bergen.")
     assert heard.corrected == ("The user lives in Oslo",)
+
+
+def test_the_same_in_other_letters_is_no_correction_of_itself(memory):
+    heard = memory.hear("Bob", "I live in OSLO.")
+    assert heard.corrected == ()
+    assert [said for said in statements(memory, "Bob") if "lives in" in said] == ["The user lives in OSLO"]
+
+
+def test_a_correction_that_cannot_be_kept_corrects_nothing(memory, cache, monkeypatch):
+    before = statements(memory, "Bob")
+
+    def fail(*_, **__):
+        raise StoreBackendError("the disk is full")
+
+    monkeypatch.setattr(cache, "put", fail)
+    with pytest.raises(StoreBackendError):
+        memory.hear("Bob", "I moved to Bergen.")
+    assert statements(memory, "Bob") == before
 
 
 def test_no_question_finds_a_fact_of_another_user(memory):
