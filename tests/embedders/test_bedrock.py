@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import gc
 import threading
@@ -120,6 +121,14 @@ def test_requests_go_out_side_by_side_but_no_more_than_so_many(client, provider)
     provider.gate.set()
     caller.join()
     assert (calls[0].shape, provider.most_busy, len(provider.requests)) == ((7, 1024), 3, 7)
+
+
+def test_requests_know_in_whose_context_they_are(client):
+    caller, seen = contextvars.ContextVar("caller"), []
+    client.meta.events.register("before-call.bedrock-runtime.InvokeModel", lambda **_: seen.append(caller.get(None)))
+    caller.set("shop")
+    BedrockEmbedder(client, TITAN, 1024).embed_many(["text"] * 3)
+    assert seen == ["shop"] * 3
 
 
 async def test_the_awaited_requests_go_out_side_by_side_too(provider):

@@ -18,6 +18,7 @@ from mneme import (
     InputTooLongError,
     SemanticCache,
 )
+from mneme.embedders._exchange import Backoff, Lost
 from mneme.embedders.cohere import AsyncCohereEmbedder, CohereEmbedder
 from mneme.embedders.ollama import AsyncOllamaEmbedder, OllamaEmbedder
 from mneme.embedders.voyage import AsyncVoyageEmbedder, VoyageEmbedder
@@ -233,10 +234,17 @@ def test_a_server_that_hangs_is_given_up_and_asked_again(kind, provider):
 def test_the_wait_that_the_provider_asks_for_is_kept(kind, provider):
     waits = Waits()
     dates = {"date": "Wed, 21 Oct 2015 07:28:00 GMT", "retry-after": "Wed, 21 Oct 2015 07:28:05 GMT"}
-    provider.script = [BUSY, (503, dates, {})]
-    with kind.make(provider, sleep=waits) as embedder:
+    past = {"date": dates["retry-after"], "retry-after": dates["date"]}
+    provider.script = [BUSY, (503, dates, {}), (503, past, {}), (429, {"retry-after": "-1"}, {})]
+    with kind.make(provider, max_retries=4, sleep=waits) as embedder:
         embedder.embed("text")
-    assert waits == [3.0, 5.0]
+    assert waits == [3.0, 5.0, 0.0, 0.0]
+
+
+def test_waits_are_shortened_by_chance_by_half_at_most():
+    lost = Lost(OSError())
+    waits = [Backoff(3, 8.0, chance=lambda: chance).pause(2, lost) for chance in (0.0, 0.5, 1.0)]
+    assert waits == [1.0, 0.75, 0.5]
 
 
 def test_a_wait_longer_than_allowed_is_not_begun(kind, provider):
