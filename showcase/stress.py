@@ -99,7 +99,8 @@ class Stress:
 
     def stop(self) -> None:
         """End the run, and wait until every thread has ended."""
-        self._stop.set()
+        with self._lock:  # one that is just beginning has begun, and ends too
+            self._stop.set()
         self.join()
 
     def join(self) -> None:

@@ -57,7 +57,8 @@ class Tour:
 
     def stop(self) -> None:
         """End it, and wait until it has ended."""
-        self._stop.set()
+        with self._lock:  # one that is just beginning has begun, and ends too
+            self._stop.set()
         self.join()
 
     def join(self) -> None:

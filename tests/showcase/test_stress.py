@@ -65,6 +65,20 @@ def test_stopping_ends_every_thread_though_the_stand_in_still_waits(stress):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("showcase-stress")]
 
 
+def test_stopping_ends_a_run_that_is_just_beginning(stress, state, monkeypatch):
+    real, stopping = state.cache.clear_namespace, threading.Thread(target=stress.stop)
+
+    def stopped_meanwhile(namespace):
+        stopping.start()
+        stress._stop.wait(0.2)  # too early, if it is set now
+        return real(namespace)
+
+    monkeypatch.setattr(state.cache, "clear_namespace", stopped_meanwhile)
+    assert stress.start(Plan(requests=1000, threads=2, paraphrases=0.0, delay=3600.0))
+    stopping.join()
+    assert not stress.snapshot().running
+
+
 def test_a_model_that_fails_ends_the_run_and_is_named(stress, model):
     model.failure = "The model at nowhere does not answer."
     stress.start(Plan(requests=50, threads=4, paraphrases=0.0, delay=None))
