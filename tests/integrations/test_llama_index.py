@@ -216,6 +216,15 @@ def test_the_models_that_a_model_holds(cache, other):
     assert ask(CachedLLM(Behind("5", more={"a": [other]}), cache)) == "5"
 
 
+def test_it_says_what_it_is_and_no_key(cache):
+    class Keyed(Model):
+        api_key: str = "sk-secret"
+
+    model = CachedLLM(Keyed(name="m"), cache, namespace="acme")
+    assert repr(model) == str(model) == f"<CachedLLM of Keyed 'm' on {cache!r}, namespace 'acme'>"
+    assert "sk-secret" not in f"{[model]}"
+
+
 def test_earlier_messages_and_arguments(cache):
     model = CachedLLM(Model(), cache)
     system = ChatMessage("Be brief.", role="system")

@@ -27,6 +27,9 @@ class Behind:
         self._namespace = namespace
         self._ttl = ttl
 
+    def __repr__(self) -> str:
+        return f"{self._cache!r}, namespace {self._namespace!r}"
+
     def __deepcopy__(self, memo: Any) -> Behind:
         return self  # copies of a model share its cache
 

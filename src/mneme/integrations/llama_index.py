@@ -108,6 +108,13 @@ class CachedLLM(TemplatedLLM):
             self.wrapped.callback_manager = value
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:  # pydantic's shows the parameters of the model behind, and a key among them
+        return (
+            f"<{type(self).__name__} of {type(self.wrapped).__name__} {self.metadata.model_name!r} on {self._behind}>"
+        )
+
+    __str__ = __repr__
+
     @classmethod
     def class_name(cls) -> str:
         return "CachedLLM"
