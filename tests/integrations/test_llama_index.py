@@ -216,6 +216,17 @@ def test_the_models_that_a_model_holds(cache, other):
     assert ask(CachedLLM(Behind("5", more={"a": [other]}), cache)) == "5"
 
 
+def test_of_headers_those_that_change_the_answer(cache):
+    class Headed(Model):
+        default_headers: dict[str, str] | None = None
+
+    betas = [{"Anthropic-Beta": "a", "x-trace": "1"}, {"anthropic-beta": "a", "x-trace": "2"}, {"OpenAI-Beta": "b"}]
+    answers = [ask(CachedLLM(Headed(f"{n}", default_headers=one), cache)) for n, one in enumerate(betas)]
+    assert answers == ["0", "0", "2"]
+    model = CachedLLM(Model(), cache)
+    assert [ask(model, extra_headers=one) for one in betas] == ["answer 1", "answer 1", "answer 2"]
+
+
 def test_it_says_what_it_is_and_no_key(cache):
     class Keyed(Model):
         api_key: str = "sk-secret"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-__all__ = ["is_cut_off", "is_own_tool", "numbered", "placed"]
+__all__ = ["counting_headers", "is_cut_off", "is_own_tool", "numbered", "placed"]
 
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _CUT_OFF = frozenset(
@@ -25,7 +25,14 @@ _OWN_TOOLS = ("function", "custom")
 """Kinds of tools that the caller runs; the provider's own look things up, and find something else tomorrow."""
 _WRAPPED = frozenset({"cachePoint", "functionDeclarations", "function_declarations", "toolSpec"})
 """Where Amazon's and Google's clients put the caller's tools; the provider's own stand beside them."""
+_HEADERS = frozenset({"anthropic-beta", "anthropic-version", "openai-beta"})
 _NAMES_OF_IDS = ("id", "call_id", "tool_call_id", "tool_use_id")
+
+
+def counting_headers(*given: Any) -> dict[str, Any]:
+    """The headers that change what a model answers."""
+    headers = (one for one in given if isinstance(one, Mapping))
+    return {str(name).lower(): value for one in headers for name, value in one.items() if str(name).lower() in _HEADERS}
 
 
 def is_cut_off(said: Mapping[str, Any]) -> bool:

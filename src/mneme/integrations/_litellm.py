@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from mneme.integrations._chat import counting_headers
 from mneme.llm import ChatQuery, NotCacheableError, from_openai, from_openai_responses, reason_not_to_keep
 
 __all__ = ["PASSED", "Asked", "asked", "beside", "kept", "stored_answer"]
@@ -19,8 +20,6 @@ _VERSION = 1
 
 _PROMPTS = frozenset({"input", "messages", "prompt"})
 _ON_THE_WAY = frozenset({"extra_headers", "headers", "timeout"})
-_HEADERS = frozenset({"anthropic-beta", "anthropic-version", "openai-beta"})
-"""Headers that change what a model answers."""
 # LiteLLM counts these among its own, and leaves them out of its key: where the model is, and what becomes of a prompt.
 _WHERE = frozenset(
     {
@@ -57,13 +56,7 @@ def beside(request: Mapping[str, Any], is_own: Callable[[str], bool]) -> str | N
     client = None if routed else getattr(request.get("client"), "base_url", None)  # a client has an address of its own
     if client is not None:
         counts["client"] = str(client)
-    headers = {
-        name.lower(): value
-        for given in (request.get("headers"), request.get("extra_headers"))
-        if isinstance(given, Mapping)
-        for name, value in given.items()
-        if name.lower() in _HEADERS
-    }
+    headers = counting_headers(request.get("headers"), request.get("extra_headers"))
     try:
         text = json.dumps([_plain(counts), _plain(headers)], sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError):

@@ -14,7 +14,7 @@ from llama_index.core.llms import LLM
 from llama_index.core.tools import BaseTool
 from pydantic import BaseModel
 
-from mneme.integrations._chat import is_own_tool, numbered, placed
+from mneme.integrations._chat import counting_headers, is_own_tool, numbered, placed
 
 __all__ = ["Asked", "identity_of", "more_of", "question_of_chat", "question_of_prompt"]
 
@@ -33,7 +33,8 @@ _BESIDE_THE_POINT = frozenset(
         ),
     }
 )
-"""Who asks, and how it travels. None of it changes what is answered."""
+"""Who asks, and how it travels. Of this only some headers change what is answered."""
+_HEADERS = ("default_headers", "extra_headers")
 _ELSEWHERE = ("built_in_tools", "previous_response_id", "track_previous_responses")
 """Parameters by which the conversation lies with the provider, or the provider runs tools."""
 _OBSERVATION = "Observation:"
@@ -59,7 +60,8 @@ def identity_of(model: LLM) -> str | None:
     if None in within:
         return None
     makers = [_maker(model, model.messages_to_prompt), _maker(model, model.completion_to_prompt)]
-    return _text([_name(type(model)), model.metadata.model_name, _plain(fields), makers, within])
+    headers = counting_headers(*(getattr(model, name, None) for name in _HEADERS))
+    return _text([_name(type(model)), model.metadata.model_name, _plain(fields), makers, within, headers])
 
 
 def _models(value: Any) -> list[LLM]:
@@ -138,6 +140,7 @@ def _told(kwargs: Mapping[str, Any]) -> Any:
     if any(kwargs.get(name) for name in _ELSEWHERE):
         raise ValueError("the conversation lies with the provider")
     told = _plain({name: one for name, one in kwargs.items() if name not in _BESIDE_THE_POINT and one is not None})
+    told["headers"] = _plain(counting_headers(*(kwargs.get(name) for name in _HEADERS)))
     if any(isinstance(tool, dict) and not is_own_tool(tool) for tool in told.get("tools") or ()):
         raise ValueError("the provider runs a tool")
     return told
