@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
+ON_ALL_CORES := -n auto --maxprocesses=4 --dist worksteal
 
 # The language model of `make demo` and of the tests. Pinned: both are large, and only these were tried.
 MODEL_RUNTIME := xllamacpp==2026.10.11549
@@ -86,7 +87,7 @@ showcase: $(VENV)/.stamp-model $(VENV)/.stamp-showcase ## see it in a browser: p
 	@$(BIN)/python -m showcase $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.stamp-test ## run the test suite, on all cores
-	@$(PYTEST) -n auto --maxprocesses=4 --dist worksteal
+	@$(PYTEST) $(ON_ALL_CORES)
 
 test-browser: $(VENV)/.stamp-browser $(VENV)/.stamp-model ## walk the pages in a real browser (Debian's Chromium, installed where that is allowed)
 	@tests/browser/chromium.sh
@@ -104,7 +105,7 @@ lint: $(VENV)/.stamp-lint ## check style, format and types
 	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes mneme --ignoreexternal
 
 docs: $(VENV)/.stamp-docs ## check the documentation (links, snippets, examples, commands), and make its site in build/site
-	@$(PYTEST) tests/test_docs.py
+	@$(PYTEST) $(ON_ALL_CORES) tests/test_docs.py
 	@$(BIN)/python docs/site/build.py
 	@echo "the site is in build/site/index.html"
 
