@@ -392,6 +392,10 @@ def test_what_was_loaded_answers(lm, use, provider, tmp_path):
     assert len(provider.requests) == 1
 
 
+def test_it_says_what_it_stands_on(cache, use):
+    assert repr(use(namespace="acme")) == f"<DSPyCache on {cache!r}, namespace 'acme'>"
+
+
 def test_tenants_are_kept_apart(lm, use, cache):
     for namespace, answer in (("acme", "answer 1"), ("other", "answer 2"), ("acme", "answer 1")):
         use(namespace=namespace)

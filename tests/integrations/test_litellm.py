@@ -246,6 +246,11 @@ def test_a_call_is_told_how_similar_the_question_was(cache):
         assert metadata["semantic-similarity"] == similarity
 
 
+def test_it_says_what_it_stands_on(cache):
+    use(cache, namespace="acme")
+    assert repr(litellm.cache) == f"<LiteLLMCache on {cache!r}, namespace 'acme'>"
+
+
 def test_tenants_are_kept_apart(cache):
     use(cache, namespace="acme")
     ask("1")

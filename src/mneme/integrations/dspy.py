@@ -74,6 +74,9 @@ class DSPyCache(Cache):
         self._ttl = ttl
         self._fields = tuple(query_fields)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._cache!r}, namespace {self._namespace!r}>"
+
     def get(self, request: dict[str, Any], ignored_args_for_cache_key: list[str] | None = None) -> Any:
         """The value for a request like this one; `None` if there is none, or it must not be asked for."""
         try:

@@ -74,6 +74,9 @@ class LiteLLMCache(Cache):
             _backend=_Backend(cache, namespace, ttl),
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.cache}>"
+
     def get_cache_key(self, **kwargs: Any) -> str:
         """LiteLLM's key and a digest of every parameter; of a request that must be passed by, one that says so."""
         key = super().get_cache_key(**kwargs)
@@ -90,6 +93,9 @@ class _Backend(BaseCache):
         self._cache = cache
         self._namespace = namespace
         self._ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"{self._cache!r}, namespace {self._namespace!r}"
 
     def get_cache(self, key: str, **kwargs: Any) -> Any:
         question = asked(key, kwargs)
