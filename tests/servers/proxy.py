@@ -15,12 +15,17 @@ class Proxy:
 
     Of the next `cut` answers nothing arrives, and of the next `halve` the first half; then the connection is closed,
     though the server has done its work. What passes takes `delay` seconds in each direction.
+
+    Answers on a connection count from the *greeting* on, with which the server ends its own part of connecting. Without
+    one they count from the first: a pool that connects in the background then takes faults that were meant for a call.
     """
 
-    def __init__(self, target, *, delay=0.0):
+    def __init__(self, target, *, delay=0.0, greeting=b""):
         self.cut = 0
         self.halve = 0
         self.delay = delay
+        self._greeting = greeting
+        self._ungreeted = set()
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wake, self._woken = socket.socketpair()
@@ -74,6 +79,8 @@ class Proxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         pair = (client, server)
         self._pairs.append(pair)
+        if self._greeting:
+            self._ungreeted.add(server)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._carry(pair, client, server))
         self._selector.register(server, selectors.EVENT_READ, lambda: self._carry(pair, server, client))
 
@@ -81,7 +88,10 @@ class Proxy:
         data = b""
         with contextlib.suppress(OSError):
             data = source.recv(2**20)
-        if source is pair[1] and data:
+        if source in self._ungreeted:
+            if data.endswith(self._greeting):
+                self._ungreeted.remove(source)
+        elif source is pair[1] and data:
             if self.cut:
                 self.cut -= 1
                 data = b""
@@ -108,6 +118,7 @@ class Proxy:
     def _break(self, pair):
         if pair in self._pairs:
             self._pairs.remove(pair)
+            self._ungreeted.discard(pair[1])
             for one in pair:
                 self._selector.unregister(one)
                 one.close()
