@@ -108,6 +108,17 @@ def test_a_graph_and_its_saved_form_let_go_of_the_vectors_too(open_cache, cache_
     assert traces(cache_path) == set()
 
 
+def test_vectors_do_not_stay_in_the_memory_of_an_exact_index_either(open_cache, cache_path):
+    cache = open_cache(cache_path)
+    fill(cache)
+    fill(cache)
+    assert cache.invalidate(tags=["user-42"]) == 10
+    assert cache.stats().index_tombstone_count > 0
+    assert cache.forget(where={"user_id": 42}) == Forgotten(0, ())
+    assert cache.stats().index_tombstone_count == 0
+    assert cache.get("other @12.5", similarity_threshold=0.9999).response == "answer 12" * 40
+
+
 def test_what_was_removed_before_goes_too_even_if_nothing_is_left_to_remove(open_cache, cache_path):
     cache = open_cache(cache_path)
     fill(cache)

@@ -157,6 +157,16 @@ def test_replacing_every_row_over_and_over_needs_twice_the_room_at_the_most(open
     assert _found(index, b"p", _units(100, 8, 19)[5], k=1) == {5: pytest.approx(1, abs=1e-6)}
 
 
+def test_rows_that_are_gone_but_still_lie_in_a_piece_are_counted(opened):
+    index = opened(8)
+    index.add(range(100), [b"p"] * 100, _units(100, 8))
+    index.remove(range(10))
+    index.add([10, 11], [b"p", b"q"], _units(2, 8, 1))
+    assert index.tombstones() == 12
+    index.remove(range(100))
+    assert index.tombstones() == index.size() == 0
+
+
 def test_opening_again_forgets_everything_and_takes_another_dtype(opened):
     index = opened(8)
     index.add(range(100), [b"p"] * 100, _units(100, 8))

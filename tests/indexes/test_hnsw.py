@@ -148,6 +148,17 @@ def test_a_partition_becomes_a_graph_as_it_grows_and_arrays_again_as_it_shrinks(
     assert sorted(found.ids.tolist()) == list(range(40))
 
 
+def test_what_was_removed_from_a_small_partition_does_not_stay_in_its_spare_room(opened):
+    index = opened(8)
+    fill(index, clustered(12, 8))
+    index.remove([3, 11])
+    rows = partition_of(index).serving._columns[0]
+    assert len(rows) >= 12
+    assert np.abs(rows[:10]).max(axis=1).all()
+    assert not rows[10:12].any()
+    assert index.tombstones() == 0
+
+
 def test_each_partition_has_its_own_rows(opened):
     index = opened(24)
     rows = clustered(4500, 24)

@@ -144,6 +144,10 @@ class Contents:
         with self._changing:
             return len(self._places) + len(self._fresh) + sum(map(len, self._unplaced))
 
+    def tombstones(self) -> int:
+        with self._changing:
+            return sum(len(piece.now.gone) for piece in self._pieces.values())
+
     def let_go(self) -> None:
         """Nothing will be added or removed any more; searches under way finish."""
         with self._changing:

@@ -28,7 +28,7 @@ class Flat:
     """
 
     dead = 0
-    """No row is left behind: the last one takes the place of one that goes."""
+    """No row is left behind: the last one takes the place of one that goes, and its own is overwritten."""
 
     def __init__(self, like: Columns) -> None:
         self._ids: npt.NDArray[np.int64] = np.empty(0, np.int64)
@@ -59,11 +59,15 @@ class Flat:
         """Rows of these ids, if they are here, are no more."""
         for entry_id in ids:
             position = self._positions.pop(entry_id, None)
+            if position is None:
+                continue
             last = len(self._positions)
-            if position is not None and position < last:
+            if position < last:
                 for array in (self._ids, *self._columns):
                     array[position] = array[last]
                 self._positions[int(self._ids[position])] = position
+            for array in (self._ids, *self._columns):
+                array[last] = 0  # what was to be forgotten must not stay in spare room
 
     def search(self, queries: Matrix, encoded: Columns, floor: float, k: int) -> list[Matches]:  # noqa: ARG002 -- as `Graph`
         count = len(self)

@@ -21,9 +21,8 @@ class ExactIndex:
     for in the same call. With float16 and int8 they are estimates with a certain error, to be scored again by the
     caller.
 
-    Thread safety: searches run side by side, of large partitions as many as do one another good. A change that only
-    adds rows waits for nobody but other changes; one that replaces or removes rows waits for the searches of the same
-    partitions that are under way. An `add` that fails changes nothing.
+    Thread safety: searches run side by side, of large partitions as many as do one another good. A change waits for
+    nobody but other changes, and a search for no change. An `add` that fails changes nothing.
     """
 
     def __init__(self) -> None:
@@ -123,9 +122,8 @@ class ExactIndex:
         return self._opened().size()
 
     def tombstones(self) -> int:
-        """Always 0: a removed row is overwritten at once."""
-        self._opened()
-        return 0
+        """How many rows were removed, or replaced, of pieces that still have others."""
+        return self._opened().tombstones()
 
     def memory_bytes(self) -> int:
         """Memory of the arrays, spare room included, and of the table of ids."""
