@@ -20,7 +20,9 @@ FLOORS = (-5.0, -1.0, -0.9999, -0.2, 0.0, 0.5, 0.85, 0.9999, 1.0, 1.5)
 _KNOBS = st.fixed_dictionaries(
     {
         "_MANY": st.sampled_from([0, 3, 1024]),
-        "_ROUNDS": st.sampled_from([1, 8]),
+        "_FIRST": st.sampled_from([1, 256]),
+        "_SAMPLED": st.sampled_from([4, 256]),
+        "_KINDS": st.sampled_from([1, 8]),
         "_FEW": st.sampled_from([1, 4, 512]),
         "_GROWTH": st.sampled_from([2, 8]),
         "_PROBED": st.sampled_from([1, 3, 96]),

@@ -54,3 +54,10 @@ def test_nothing_that_may_be_among_the_first_k_is_dropped_and_of_few_kinds_nothi
     assert wanted <= set(kept.tolist())
     if len(set(kinds)) <= 8 and len(kinds) > k:
         assert wanted == set(kept.tolist())
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 4, 8])
+def test_no_kind_is_overlooked_because_of_a_regular_order(period):
+    marks = (np.arange(24_000) % period).astype(np.uint32)
+    ids = np.arange(24_000)[::-1]
+    assert first_of_twins(ids, marks, 2).tolist() == list(range(24_000 - 2 * period, 24_000))

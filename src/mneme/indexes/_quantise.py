@@ -67,27 +67,28 @@ def decode(columns: Columns) -> Matrix:
     return widened
 
 
-def estimate(columns: Columns, queries: Matrix, *, spread: bool = True) -> npt.NDArray[np.float32]:
+def estimate(columns: Columns, queries: Matrix, out: Matrix | None = None, *, spread: bool = True) -> Matrix:
     """Float32 products of every query with every row, shape `(queries, rows)`. Scratch is bounded by one block.
 
     BLAS spreads a large product over the processors, and then waits for all of them; without *spread* none is large.
     """
     rows = columns[0]
-    if rows.dtype == np.float32 and spread:
-        return _products(rows, queries)
     count, dim = rows.shape
-    found = np.empty((len(queries), count), np.float32)
+    found = np.empty((len(queries), count), np.float32) if out is None else out
+    if rows.dtype == np.float32 and spread:
+        _multiply(rows, queries, found)
+        return found
     step = rows_per_block(dim)
     if rows.dtype == np.float32:
         for start in range(0, count, step):
-            found[:, start : start + step] = _products(rows[start : start + step], queries)
+            _multiply(rows[start : start + step], queries, found[:, start : start + step])
         return found
     scratch = np.empty((min(step, count), dim), np.float32)
     for start in range(0, count, step):
         block = rows[start : start + step]
         widened = scratch[: len(block)]
         widen(block, widened)
-        found[:, start : start + step] = _products(widened, queries)
+        _multiply(widened, queries, found[:, start : start + step])
     if rows.dtype == np.int8:
         found *= columns[2]
     return found
@@ -108,10 +109,12 @@ def widen(rows: npt.NDArray[Any], out: Matrix) -> None:
     np.multiply(out, np.float32(2.0**112), out=out)
 
 
-def _products(rows: Matrix, queries: Matrix) -> Matrix:
+def _multiply(rows: Matrix, queries: Matrix, out: Matrix) -> None:
     # One query is a matrix-vector product, which BLAS runs at the speed of memory; as a matrix of one row it does not.
-    products: Matrix = np.matmul(rows, queries[0])[None, :] if len(queries) == 1 else np.matmul(queries, rows.T)
-    return products
+    if len(queries) == 1:
+        np.matmul(rows, queries[0], out=out[0])
+    else:
+        np.matmul(queries, rows.T, out=out)
 
 
 def _scales(vectors: Matrix) -> Vector:

@@ -127,10 +127,15 @@ class _Search:
     def consider(self, where: int | Positions, estimates: Vector, errors: Vector | None) -> None:
         """Consider rows at these positions, or from this one on, with these estimates and errors."""
         reaches = self._reaches(errors)
-        is_near = estimates + reaches >= np.float32(self._bar.value - self._rounding)
+        is_near = self._are_near(estimates, reaches)
         count = np.count_nonzero(is_near)
         if not count:
             return
+        if count > max(self._k, _MANY) and self._bar.value == self._floor:
+            some = is_near[:_LOOKED_AT].nonzero()[0]
+            self._raise_by(estimates[some], reaches if errors is None else reaches[some])
+            is_near = self._are_near(estimates, reaches)
+            count = np.count_nonzero(is_near)
         if count > max(self._k, _MANY):
             near = self._first_of_twins(where, is_near, all_near=count == len(is_near))
         else:
@@ -140,6 +145,20 @@ class _Search:
         reaches = np.broadcast_to(reaches, near.shape) if errors is None else reaches[near]
         self._bar.raise_to(estimates - reaches)
         self._found.append(_Candidates(near + where if isinstance(where, int) else where[near], estimates, reaches))
+
+    def _are_near(self, estimates: Vector, reaches: Vector) -> npt.NDArray[np.bool_]:
+        least = np.float32(self._bar.value - self._rounding)
+        # Where one number reaches for all, without making an array of sums.
+        near: npt.NDArray[np.bool_] = (
+            estimates >= least - reaches if len(reaches) == 1 else estimates + reaches >= least
+        )
+        return near
+
+    def _raise_by(self, estimates: Vector, reaches: Vector) -> None:
+        """Raise the bar to what the best of some rows score, which are considered later on as well."""
+        trial = Bar(self._bar.value, self._k)
+        trial.raise_to(np.clip(estimates, np.float32(-1), np.float32(1)) - reaches)
+        self._bar.value = trial.value
 
     def _first_of_twins(self, where: int | Positions, is_near: npt.NDArray[np.bool_], *, all_near: bool) -> Positions:
         if all_near and isinstance(where, int):  # to gather what lies in a row would take longer than all the rest
@@ -172,13 +191,9 @@ class _Search:
             return False
         bounds = self._view.bounds_in(probed, sketches, query, _LOOKED_AT)
         # Not minus infinity, where there are but few rows left in the piece.
-        best = (
-            np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))[:_FEW] + self._view.starts[probed]
-        )
-        estimates = np.clip(self._estimates(best), np.float32(-1), np.float32(1))
-        trial = Bar(self._bar.value, self._k)  # for itself: these rows will be read again
-        trial.raise_to(estimates - self._reaches(self._view.errors(best)))
-        self._bar.value = trial.value
+        best = np.flatnonzero(bounds >= max(float(high_value(bounds, _PROBED)), -3.0))
+        best = best[: 2 * _PROBED] + self._view.starts[probed]  # of equal bounds there may be any number
+        self._raise_by(self._estimates(best), self._reaches(self._view.errors(best)))
         return not self._are_few_above(bounds, _HOPELESS)
 
     def _are_few_above(self, bounds: Vector, share: float) -> bool:

@@ -19,8 +19,11 @@ __all__ = ["Marks", "errors_of", "first_of_twins", "held_as", "marks_of"]
 
 Marks = npt.NDArray[np.uint32]
 
-_ROUNDS = 8
-"""So many sets of equal vectors are looked for. There may be more; then more rows than need be are scored."""
+_FIRST = 256
+_SAMPLED = 256
+"""Rows that are looked at to see which kinds of equals there are many of."""
+_KINDS = 8
+"""So many kinds are looked for. There may be more; then more rows than need be are scored."""
 
 
 def held_as(vectors: Matrix, dtype: VectorDType) -> Columns:
@@ -61,24 +64,30 @@ def first_of_twins(ids: npt.NDArray[np.int64], marks: Marks, k: int) -> npt.NDAr
 
     Where there are many kinds of equals, some that are later are left in.
     """
-    same = marks == marks[:1]
-    if same.all():
+    if len(ids) <= k:
+        return np.arange(len(ids))
+    if (marks == marks[:1]).all():
         return _lowest(ids, k)
-    left = np.arange(len(ids))
-    kept = []
-    for _ in range(_ROUNDS):
-        twins = ids[same]
-        kept.append(left[same][_lowest(twins, k)])
-        left, ids, marks = left[~same], ids[~same], marks[~same]
-        if len(left) <= k:
-            break
-        same = marks == marks[:1]
-    return np.sort(np.concatenate([*kept, left]))
+    # Spread over all rows by a prime, so that no regular order of theirs hides some.
+    sample = marks[np.arange(_SAMPLED) * 2654435761 % len(marks)]
+    kinds, counts = np.unique(sample, return_counts=True)
+    wanted = np.ones(len(ids), np.bool_)
+    for kind in kinds[np.argsort(-counts)][: min(_KINDS, np.count_nonzero(counts > 1))]:
+        (twins,) = (marks == kind).nonzero()
+        wanted[twins] = False
+        wanted[twins[_lowest(ids[twins], k)]] = True
+    return wanted.nonzero()[0]
 
 
 def _lowest(ids: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.intp]:
     """Where the *k* lowest are, in rising order."""
-    if len(ids) <= k:
-        return np.arange(len(ids))
-    # Not `argpartition`, which takes twice as long.
-    return np.array([ids.argmin()]) if k == 1 else np.flatnonzero(ids <= np.partition(ids, k - 1)[k - 1])
+    # Ids mostly rise, so that few are below what the first ones set.
+    low = np.flatnonzero(ids <= _kth_lowest(ids[: max(k, _FIRST)], k))
+    return low[ids[low] <= _kth_lowest(ids[low], k)]
+
+
+def _kth_lowest(ids: npt.NDArray[np.int64], k: int) -> np.int64:
+    """Of fewer the last one."""
+    kth = min(k, len(ids)) - 1
+    lowest: np.int64 = np.partition(ids, kth)[kth]
+    return lowest

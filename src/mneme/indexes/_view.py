@@ -118,33 +118,51 @@ class View:
     def products(
         self, queries: Matrix, coded: Coded | None, *, sketched: bool
     ) -> Iterator[tuple[int, Vector | None, Matrix]]:
-        """Of every row that has a sketch, or of every one that has none, piece by piece, the estimates.
+        """Of every row that has a sketch, or of every one that has none, the estimates: as many at once as adjoin.
 
         With them come the position of the first and the errors. Where a row is gone the estimate is minus infinity.
         *coded* may be given where there is one query.
         """
         spread = True
+        for start, stretch in self._stretches(sketched=sketched):
+            # Not piece by piece: what a search goes through afterwards takes as many steps for few rows as for many.
+            estimates = np.empty((len(queries), sum(rows.stop - rows.start for _, rows in stretch)), np.float32)
+            errors = None if self.exact else np.zeros(estimates.shape[1], np.float32)
+            end = 0
+            for piece, rows in stretch:
+                piece.check_rows()
+                columns = tuple(column[rows] for column in piece.columns)
+                part = slice(end, end := end + rows.stop - rows.start)
+                began = perf_counter()
+                if coded is not None and columns[0].dtype == np.int8:
+                    np.multiply(multiply(columns[0], coded), columns[2], out=estimates[0, part])
+                else:
+                    estimate(columns, queries, estimates[:, part], spread=spread)
+                # Where another thread or process has the other processors, BLAS waits 8 ms for them, every time.
+                spread = spread and perf_counter() - began < _STALLED
+                if len(piece.gone):
+                    inside = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)]
+                    estimates[:, inside - rows.start + part.start] = -np.inf
+                theirs = errors_of(columns)
+                if errors is not None and theirs is not None:
+                    errors[part] = theirs
+            yield start, errors, estimates
+
+    def _stretches(self, *, sketched: bool) -> Iterator[tuple[int, list[tuple[Piece, slice]]]]:
+        """Rows that all have sketches, or all have none, and adjoin: where they begin, and where in which pieces."""
+        first, stretch, behind = 0, list[tuple[Piece, slice]](), -1
         for piece, start, end in self._extents():
-            middle = piece.sketched
-            rows = slice(0, middle) if sketched else slice(middle, end - start)
+            rows = slice(0, piece.sketched) if sketched else slice(piece.sketched, end - start)
             if rows.start == rows.stop:
                 continue
-            piece.check_rows()
-            columns = tuple(column[rows] for column in piece.columns)
-            began = perf_counter()
-            if coded is not None and columns[0].dtype == np.int8:
-                estimates = (multiply(columns[0], coded) * columns[2])[None]
-            else:
-                estimates = estimate(columns, queries, spread=spread)
-            # Where another thread or process has the other processors, BLAS waits 8 ms for them, every time.
-            spread = spread and perf_counter() - began < _STALLED
-            if len(piece.gone):
-                inside = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)]
-                estimates[:, inside - rows.start] = -np.inf
-            errors = errors_of(columns)
-            if errors is None and not self.exact:
-                errors = np.zeros(estimates.shape[1], np.float32)
-            yield start + rows.start, errors, estimates
+            if start + rows.start != behind:
+                if stretch:
+                    yield first, stretch
+                first, stretch = start + rows.start, []
+            stretch.append((piece, rows))
+            behind = start + rows.stop
+        if stretch:
+            yield first, stretch
 
     def estimates(self, positions: Positions, query: Vector, coded: Coded | None) -> Vector:
         """Estimates of the rows at these rising positions; of int8 rows with the *coded* query, if there is one."""
@@ -188,11 +206,11 @@ class View:
         return found
 
     def ids(self, positions: Positions | slice) -> npt.NDArray[np.int64]:
-        """The ids of the rows at these rising positions, or in this stretch of one piece."""
+        """The ids of the rows at these rising positions, or in this stretch."""
         return self._picked(positions, lambda piece: piece.ids, np.int64)
 
     def marks(self, positions: Positions | slice) -> Marks:
-        """The marks of the rows at these rising positions, or in this stretch of one piece."""
+        """The marks of the rows at these rising positions, or in this stretch."""
         return self._picked(positions, lambda piece: piece.columns[-1], np.uint32)
 
     def rows(self, positions: Positions) -> Matrix:
@@ -203,12 +221,14 @@ class View:
     def _picked(
         self, positions: Positions | slice, column: Callable[[Piece], npt.NDArray[Any]], dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
-        """What a column says of these rows; a view of it where they are all of a stretch."""
+        """What a column says of these rows; a view of it where they are all of a stretch in one piece."""
         if isinstance(positions, slice):
-            number = int(np.searchsorted(self.starts, positions.start, side="right")) - 1
-            piece, start = self.pieces[number], int(self.starts[number])
-            piece.check_rows()
-            return column(piece)[positions.start - start : positions.stop - start]
+            parts = []
+            for piece, start, end in self._extents():
+                if start < positions.stop and positions.start < end:
+                    piece.check_rows()
+                    parts.append(column(piece)[max(0, positions.start - start) : positions.stop - start])
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         found = np.empty(0, dtype)
         for piece, at, part in self._by_piece(positions):
             stretch = at[-1] - at[0] + 1 == len(at)
