@@ -25,7 +25,8 @@ def score(rows: Matrix, query: Vector) -> npt.NDArray[np.float32]:
     # A product of two float32 is exact in float64. Each row of a C-ordered array is summed by itself, in an order that
     # depends on its length only. BLAS (`rows @ query`) promises neither.
     products = np.multiply(rows, query, dtype=np.float64, order="C")
-    scores: npt.NDArray[np.float32] = np.clip(products.sum(axis=1), -1.0, 1.0).astype(np.float32)
+    # Not `clip`, which takes three times as long for a few rows.
+    scores: npt.NDArray[np.float32] = np.minimum(np.maximum(products.sum(axis=1), -1.0), 1.0).astype(np.float32)
     return scores
 
 

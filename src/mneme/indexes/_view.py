@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mneme.indexes._basis import Basis
 from mneme.indexes._fast import Coded, coding_error, multiply
 from mneme.indexes._piece import Piece, Positions
-from mneme.indexes._quantise import decode, estimate, widen
+from mneme.indexes._quantise import Columns, decode, estimate, widen
 from mneme.indexes._twins import Marks, errors_of
 from mneme.ports import Matrix, Vector
 
@@ -25,6 +25,24 @@ _GATHERED = 0.5
 
 _STALLED = 4e-3
 """Seconds that one piece takes only if BLAS had to wait; otherwise it takes a tenth of that."""
+
+
+class _Part(NamedTuple):
+    piece: Piece
+    columns: Columns
+    at: slice
+    """Where its rows are in the stretch."""
+    gone: Positions
+    """Where in the stretch rows are gone."""
+
+
+class _Stretch(NamedTuple):
+    """Rows of one or more pieces that adjoin."""
+
+    start: int
+    rows: int
+    """How many."""
+    parts: list[_Part]
 
 
 class View:
@@ -74,7 +92,7 @@ class View:
         """This one's rows, and behind them those of a piece that has no sketches."""
         made = View.__new__(View)
         # What was worked out once of the sketches stays true.
-        changed = ("plain", "_unbounded", "coding_error")
+        changed = ("plain", "_unbounded", "coding_error", "_without_sketches")
         known = {name: value for name, value in self.__dict__.items() if name not in changed}
         made.__dict__.update(known)
         made.pieces = (*self.pieces, piece)
@@ -124,45 +142,51 @@ class View:
         *coded* may be given where there is one query.
         """
         spread = True
-        for start, stretch in self._stretches(sketched=sketched):
+        for stretch in self._with_sketches if sketched else self._without_sketches:
             # Not piece by piece: what a search goes through afterwards takes as many steps for few rows as for many.
-            estimates = np.empty((len(queries), sum(rows.stop - rows.start for _, rows in stretch)), np.float32)
-            errors = None if self.exact else np.zeros(estimates.shape[1], np.float32)
-            end = 0
-            for piece, rows in stretch:
+            estimates = np.empty((len(queries), stretch.rows), np.float32)
+            errors = None if self.exact else np.zeros(stretch.rows, np.float32)
+            for piece, columns, at, gone in stretch.parts:
                 piece.check_rows()
-                columns = tuple(column[rows] for column in piece.columns)
-                part = slice(end, end := end + rows.stop - rows.start)
                 began = perf_counter()
                 if coded is not None and columns[0].dtype == np.int8:
-                    np.multiply(multiply(columns[0], coded), columns[2], out=estimates[0, part])
+                    np.multiply(multiply(columns[0], coded), columns[2], out=estimates[0, at])
                 else:
-                    estimate(columns, queries, estimates[:, part], spread=spread)
+                    estimate(columns, queries, estimates[:, at], spread=spread)
                 # Where another thread or process has the other processors, BLAS waits 8 ms for them, every time.
                 spread = spread and perf_counter() - began < _STALLED
-                if len(piece.gone):
-                    inside = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)]
-                    estimates[:, inside - rows.start + part.start] = -np.inf
+                if len(gone):
+                    estimates[:, gone] = -np.inf
                 theirs = errors_of(columns)
                 if errors is not None and theirs is not None:
-                    errors[part] = theirs
-            yield start, errors, estimates
+                    errors[at] = theirs
+            yield stretch.start, errors, estimates
 
-    def _stretches(self, *, sketched: bool) -> Iterator[tuple[int, list[tuple[Piece, slice]]]]:
-        """Rows that all have sketches, or all have none, and adjoin: where they begin, and where in which pieces."""
-        first, stretch, behind = 0, list[tuple[Piece, slice]](), -1
-        for piece, start, end in self._extents():
-            rows = slice(0, piece.sketched) if sketched else slice(piece.sketched, end - start)
-            if rows.start == rows.stop:
+    @cached_property
+    def _with_sketches(self) -> list[_Stretch]:
+        return list(self._stretches([slice(0, piece.sketched) for piece in self.pieces]))
+
+    @cached_property
+    def _without_sketches(self) -> list[_Stretch]:
+        return list(self._stretches([slice(piece.sketched, len(piece.ids)) for piece in self.pieces]))
+
+    def _stretches(self, chosen: Sequence[slice]) -> Iterator[_Stretch]:
+        """The chosen rows of each piece, those that adjoin together."""
+        stretch: _Stretch | None = None
+        for (piece, start, _), rows in zip(self._extents(), chosen, strict=True):
+            count = rows.stop - rows.start
+            if not count:
                 continue
-            if start + rows.start != behind:
-                if stretch:
-                    yield first, stretch
-                first, stretch = start + rows.start, []
-            stretch.append((piece, rows))
-            behind = start + rows.stop
-        if stretch:
-            yield first, stretch
+            if stretch is None or stretch.start + stretch.rows < start + rows.start:
+                if stretch is not None:
+                    yield stretch
+                stretch = _Stretch(start + rows.start, 0, [])
+            at = slice(stretch.rows, stretch.rows + count)
+            gone = piece.gone[(piece.gone >= rows.start) & (piece.gone < rows.stop)] - rows.start + at.start
+            columns = tuple(column[rows] for column in piece.columns)
+            stretch = _Stretch(stretch.start, at.stop, [*stretch.parts, _Part(piece, columns, at, gone)])
+        if stretch is not None:
+            yield stretch
 
     def estimates(self, positions: Positions, query: Vector, coded: Coded | None) -> Vector:
         """Estimates of the rows at these rising positions; of int8 rows with the *coded* query, if there is one."""
