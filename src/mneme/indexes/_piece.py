@@ -6,7 +6,6 @@ ever written beyond the end of every published piece; a removed row is named in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -48,10 +47,10 @@ class Checkable(Protocol):
 
 
 class Unchecked(NamedTuple):
-    """What a piece from a file consists of."""
+    """What of a piece from a file was not checked yet."""
 
-    rows: Sequence[Checkable]
-    sketches: Sequence[Checkable]
+    rows: list[Checkable]
+    sketches: list[Checkable]
 
 
 class Piece(NamedTuple):
@@ -71,19 +70,23 @@ class Piece(NamedTuple):
 
     def check_rows(self) -> None:
         """Before ids or columns are read: raises `CorruptCacheError` if they are not what was saved."""
-        if self.unchecked is not None:
-            for section in self.unchecked.rows:
-                section.check()
+        if self.unchecked is not None and self.unchecked.rows:
+            _check(self.unchecked.rows)
 
     def check_sketches(self) -> None:
         """The same before sketches are read."""
-        if self.unchecked is not None:
-            for section in self.unchecked.sketches:
-                section.check()
+        if self.unchecked is not None and self.unchecked.sketches:
+            _check(self.unchecked.sketches)
 
     @property
     def sketched(self) -> int:
         return 0 if self.sketches is None else self.sketches.shape[1]
+
+
+def _check(sections: list[Checkable]) -> None:
+    for section in tuple(sections):  # not emptied one by one: several threads may be here
+        section.check()
+    sections.clear()
 
 
 class GrowingPiece:

@@ -54,7 +54,7 @@ def search(
 
     Whoever reads many rows plainly does so inside of *turns*.
     """
-    step = max(1, _PRODUCTS_AT_ONCE // max(1, int(view.starts[-1])))
+    step = max(1, _PRODUCTS_AT_ONCE // max(1, view.count))
     for start in range(0, len(queries), step):
         part = queries[start : start + step]
         searches = [_Search(view, query, floor, k) for query in part]
@@ -68,7 +68,7 @@ def search(
 def _read_plainly(
     view: View, queries: Matrix, searches: Sequence[_Search], turns: AbstractContextManager[object], *, sketched: bool
 ) -> None:
-    count = int(view.starts[-1]) - view.plain if sketched else view.plain
+    count = view.count - view.plain if sketched else view.plain
     if not count:
         return
     with turns if count * queries.shape[1] > _LARGE else nullcontext():

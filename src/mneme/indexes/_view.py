@@ -51,6 +51,8 @@ class View:
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = tuple(pieces)
         self.starts = np.cumsum([0, *(len(piece.ids) for piece in pieces)])
+        self.count = int(self.starts[-1])
+        """How many rows, those included that are gone."""
         self.exact = all(errors_of(piece.columns) is None for piece in pieces)
         """Whether every row is held in float32."""
 
@@ -96,7 +98,8 @@ class View:
         known = {name: value for name, value in self.__dict__.items() if name not in changed}
         made.__dict__.update(known)
         made.pieces = (*self.pieces, piece)
-        made.starts = np.append(self.starts, self.starts[-1] + len(piece.ids))
+        made.count = self.count + len(piece.ids)
+        made.starts = np.append(self.starts, made.count)
         made.exact = self.exact and errors_of(piece.columns) is None
         return made
 
@@ -109,7 +112,7 @@ class View:
 
         Rows that are not sketched, or gone, have minus infinity.
         """
-        bounds = np.empty((len(chosen), self.starts[-1]), np.float32)
+        bounds = np.empty((len(chosen), self.count), np.float32)
         for number in self.sketched:
             piece, start = self.pieces[number], int(self.starts[number])
             piece.check_sketches()
