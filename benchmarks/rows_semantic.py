@@ -217,10 +217,10 @@ def many_namespaces(shop: Workshop) -> Iterator[Row]:
                     rounds=[
                         # Short ones: the speed of a shared machine changes within a second.
                         (
-                            shop.random.choices([pair for pair in chosen if pair[0] == 0], k=200),
-                            shop.random.choices(chosen, k=200),
+                            shop.random.choices([pair for pair in chosen if pair[0] == 0], k=120),
+                            shop.random.choices(chosen, k=120),
                         )
-                        for _ in range(shop.rounds(25))
+                        for _ in range(shop.rounds(50))
                     ],
                     check=_right_answers(vectors, queries, stored),
                     floor_check=_right_answers(vectors, queries, stored),

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from mneme.indexes import ExactIndex, _quantise, _search
+from indexes.small import PIECES, small
+from mneme.indexes import ExactIndex, HnswIndex, _basis, _quantise, _search
 from mneme.indexes._piece import COPIED, GrowingPiece
 from mneme.indexes._view import View
 
@@ -313,6 +314,30 @@ def test_a_quantised_search_returns_few_rows_that_cannot_win(opened, dtype):
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [ExactIndex, HnswIndex])
+def test_a_kernel_that_raises_a_flag_for_nothing_warns_nobody(monkeypatch, make):
+    class Flagging:
+        """NumPy with products that tell of an invalid value, as some of BLAS do now and then."""
+
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def matmul(self, *args, **options):
+            assert np.isnan(np.float32(np.inf) - np.float32(np.inf))
+            return np.matmul(*args, **options)
+
+    index = make()
+    index.open(8, "float32")
+    for module in (_quantise, _basis):
+        monkeypatch.setattr(module, "np", Flagging())
+    monkeypatch.setattr(_quantise, "_FEW_NUMBERS", 0)
+    with small(**PIECES), pytest.warns(RuntimeWarning, match="invalid value"):
+        _quantise.np.matmul(_units(2, 8), _units(1, 8)[0])
+    with small(**PIECES):
+        index.add(range(300), [b"p"] * 300, _units(300, 8))
+        assert _found(index, b"p", _units(300, 8)[7], k=1) == {7: pytest.approx(1, abs=1e-6)}
 
 
 def test_an_index_that_was_not_opened_says_so():

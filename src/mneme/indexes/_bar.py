@@ -12,22 +12,25 @@ __all__ = ["Bar", "high_value"]
 class Bar:
     """The lowest similarity that still counts. Only ever raised."""
 
-    __slots__ = ("_best", "_k", "value")
+    __slots__ = ("_count", "_k", "_told", "value")
 
     def __init__(self, floor: float, k: int) -> None:
         self.value = floor
         self._k = k
-        self._best = np.empty(0, np.float32)
+        self._told: list[Vector] = []
+        self._count = 0
 
     def raise_to(self, lowest: Vector) -> None:
         """*lowest*: what some rows score at least, each row told of once."""
-        good = lowest[lowest >= self.value]
-        if not len(good):
+        self._told.append(lowest)
+        self._count += len(lowest)
+        if self._count < self._k:
             return
-        best = np.concatenate([self._best, good]) if len(self._best) else good
+        told = np.concatenate(self._told) if len(self._told) > 1 else lowest
+        best = told[told >= self.value]
         if len(best) > self._k:
             best = np.partition(best, len(best) - self._k)[-self._k :]
-        self._best = best
+        self._told, self._count = [best], len(best)
         # Not to -1: a product below scores as much as one that is there, for lengths are 1 only nearly.
         if len(best) == self._k and best.min() > -1:
             self.value = max(self.value, float(best.min()))

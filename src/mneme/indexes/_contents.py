@@ -19,7 +19,7 @@ from mneme.indexes._piece import GrowingPiece, Piece
 from mneme.indexes._saved import SavedPartition
 from mneme.indexes._search import nothing, search
 from mneme.indexes._twins import held_as
-from mneme.indexes._vectors import check_vectors
+from mneme.indexes._vectors import check_vectors, without_warnings
 from mneme.ports import Matches, Matrix, VectorDType
 
 __all__ = ["Contents"]
@@ -204,7 +204,8 @@ class Contents:
             view = view.and_piece(self._piece_of(snapshot.fresh))
         if not view.pieces:
             return [nothing(self._dtype) for _ in queries]
-        return list(search(view, np.ascontiguousarray(queries), floor, k, self._turns))
+        with without_warnings():
+            return list(search(view, np.ascontiguousarray(queries), floor, k, self._turns))
 
     def search_seconds(self, floor: float) -> float:
         with self._changing:

@@ -18,7 +18,7 @@ from mneme.indexes._hnsw_graph import Graph, GraphState
 from mneme.indexes._hnsw_partition import SMALL, Partition
 from mneme.indexes._hnsw_pick import nothing
 from mneme.indexes._quantise import Columns, encode
-from mneme.indexes._vectors import check_vectors
+from mneme.indexes._vectors import check_vectors, without_warnings
 from mneme.ports import Matches, Matrix, VectorDType
 
 __all__ = ["Contents"]
@@ -100,7 +100,8 @@ class Contents:
         if held is None or not len(queries):
             return [nothing(exact=self.dtype == "float32") for _ in queries]
         queries = np.ascontiguousarray(queries)
-        return held.search(queries, encode(queries, self.dtype), floor, k)
+        with without_warnings():
+            return held.search(queries, encode(queries, self.dtype), floor, k)
 
     def size(self) -> int:
         return len(self._places)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mneme.indexes._basis import Basis, learn
 from mneme.indexes._piece import GrowingPiece, Piece, room_beside
 from mneme.indexes._quantise import Columns, decode
+from mneme.indexes._vectors import without_warnings
 from mneme.indexes._view import View
 from mneme.ports import Matrix, Vector
 
@@ -142,14 +143,15 @@ class Partition:
         """Do all there is to do, and sketch even the rows that might wait."""
         while not self.settled:
             self.do_chores(16)
-        for piece in self.pieces:
-            if self._basis is not None and piece.now.basis is self._basis and piece.now.sketched < len(piece):
-                piece.sketch(self._basis, piece.now.sketched, len(piece))
+        with without_warnings():
+            for piece in self.pieces:
+                if self._basis is not None and piece.now.basis is self._basis and piece.now.sketched < len(piece):
+                    piece.sketch(self._basis, piece.now.sketched, len(piece))
         self.publish()
 
     def do_chores(self, steps: int) -> None:
         """A part of what there is to do, in steps of a millisecond or two. Without memory for it, it stays undone."""
-        with suppress(MemoryError):
+        with suppress(MemoryError), without_warnings():
             for _ in range(steps):
                 if next(self._chores, self) is self:
                     if not self._is_due():

@@ -239,11 +239,14 @@ class _Search:
         if not self._found:
             return nothing("float32" if view.exact else "int8")
         positions, estimates, reaches = self._found[0]
+        if view.exact and len(self._found) == 1 and self._bar.value == self._floor:
+            return self._scored(positions)  # the usual hit
         if len(self._found) > 1:
             positions, estimates, many = map(np.concatenate, zip(*self._found, strict=True))
             reaches = reaches if view.exact else many
         highest = estimates + reaches
-        (kept,) = (highest >= np.float32(self._bar.value - self._rounding)).nonzero()
+        # Errors have room for the rounding of this sum. In float64: comparing in float32 would round the bar.
+        (kept,) = (highest.astype(np.float64) >= self._bar.value).nonzero()
         if len(self._found) > 1:
             kept = kept[np.argsort(positions[kept], kind="stable")]  # in runs already
         if view.exact:
@@ -284,6 +287,8 @@ class _Search:
 
 
 def _within(estimates: Vector) -> Vector:
-    """Moved to where the truth lies, in [-1, 1], which only brings them nearer. `numpy.clip` takes longer for a few."""
+    """Moved to where every score lies, in [-1, 1], which only brings them nearer, and where lengths are 1 only nearly
+    can be necessary. `numpy.clip` takes longer for a few.
+    """
     within: Vector = np.minimum(np.maximum(estimates, np.float32(-1)), np.float32(1))
     return within

@@ -1,4 +1,4 @@
-"""Refuses what is not a batch of unit vectors."""
+"""What is promised of vectors, and what that makes unnecessary."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LONGEST", "check_vectors"]
+__all__ = ["LONGEST", "check_vectors", "without_warnings"]
 
 _TOLERANCE = 2e-3  # of the squared length: far above what rounding does to a unit vector, far below a missing division
 
 LONGEST = np.float32(1.0011)  # that what passes for a unit vector can be, whatever its square was rounded to
+
+
+def without_warnings() -> np.errstate:
+    """For products of vectors that were checked, of which none can overflow or be invalid.
+
+    NumPy warns of such ones now and then all the same, and where warnings are errors a search would fail: some kernels
+    of BLAS compute with what lies beside the rows in memory, and throw it away.
+    """
+    return np.errstate(all="ignore")
 
 
 def check_vectors(vectors: npt.NDArray[Any], dim: int, what: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from mneme.errors import CacheClosedError, QuantizationError
 from mneme.ports import Index, VectorDType
@@ -116,6 +116,7 @@ class IndexContract:
 
     @_SETTINGS
     @given(dim=st.integers(1, 64), seed=st.integers(0, 2**32 - 1), floor=_FLOORS, k=st.integers(1, 400))
+    @example(dim=44, seed=44, floor=0.09049822356613002, k=76)  # a row as float16 that just does not reach the floor
     def test_finds_what_a_full_scan_finds_among_hundreds_of_rows(
         self, dim: int, seed: int, floor: float, k: int
     ) -> None:
