@@ -340,6 +340,18 @@ def test_a_kernel_that_raises_a_flag_for_nothing_warns_nobody(monkeypatch, make)
         assert _found(index, b"p", _units(300, 8)[7], k=1) == {7: pytest.approx(1, abs=1e-6)}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_a_row_whose_error_just_does_not_reach_the_floor_is_not_returned(opened, dtype):
+    index = opened(8, dtype)
+    index.add([1], [b"p"], _units(1, 8))
+    query = _units(1, 8, 5)
+    (anyhow,) = index.search(b"p", query, floor=-1.0, k=1)
+    reached = float((anyhow.similarities + anyhow.errors)[0])
+    for floor, ids in ((reached, [1]), (float(np.nextafter(reached, 2)), [])):
+        (found,) = index.search(b"p", query, floor=floor, k=1)
+        assert found.ids.tolist() == ids
+
+
 def test_an_index_that_was_not_opened_says_so():
     with pytest.raises(RuntimeError, match="call open"):
         ExactIndex().size()
