@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +118,23 @@ def test_vectors_do_not_stay_in_the_memory_of_an_exact_index_either(open_cache, 
     assert cache.forget(where={"user_id": 42}) == Forgotten(0, ())
     assert cache.stats().index_tombstone_count == 0
     assert cache.get("other @12.5", similarity_threshold=0.9999).response == "answer 12" * 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell which files are mapped")
+def test_a_namespace_that_is_forgotten_whole_does_not_stay_in_the_file_that_the_index_was_opened_from(
+    open_cache, cache_path
+):
+    cache = open_cache(cache_path)
+    fill(cache)
+    cache.put_many([(f"question @{number}.5", "answer") for number in range(20)], namespace="tenant")
+    cache.close()
+    again = open_cache(cache_path)
+    assert again.get("other @12.5", similarity_threshold=0.9999, namespace="tenant").response == "answer"
+    mapped = f"{cache_path}-index"
+    assert mapped in Path("/proc/self/maps").read_text()
+    assert again.forget(namespace="tenant") == Forgotten(20, ())
+    assert f"{mapped} (deleted)" not in Path("/proc/self/maps").read_text()
+    assert again.get("other @12.5", similarity_threshold=0.9999).response == "answer 12" * 40
 
 
 def test_what_was_removed_before_goes_too_even_if_nothing_is_left_to_remove(open_cache, cache_path):

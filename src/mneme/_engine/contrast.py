@@ -155,6 +155,6 @@ async def rivals(
         near.found(found, ANY, asked)
         candidates = found.candidates[:k]
         known = [near.rival(candidate, contrast.floor) for candidate in candidates]
-        if None not in known:
+        if None not in known and (len(candidates) == k or not found.more):
             return candidates, known
         asked = max(asked * MORE, FIRST_CANDIDATES)

@@ -139,7 +139,10 @@ async def _judge_nearest(core: Core, ask: Ask, k: int) -> tuple[list[_Judged], s
 async def _scored_nearest(
     core: Core, ask: Ask, k: int, era: int
 ) -> tuple[list[tuple[Scored, float | None]], str | None]:
-    """The nearest *k*, each with its rival's similarity where that counts; and why there are none, without a vector."""
+    """The nearest *k*, each with its rival's similarity where that counts; and why there are none, without a vector.
+
+    Fewer are all there are.
+    """
     vector = ask.vector if ask.era == era else None
     if vector is None:
         [vector], why_none = await embed_or_miss(core, ask.namespace, [ask.query])
@@ -148,8 +151,12 @@ async def _scored_nearest(
     if core.options.value_contrast is not None:
         found = await contrast.rivals(core, core.options.value_contrast, ask.partition, vector, k, era=era)
         return list(zip(*found, strict=True)), None
-    [(candidates, _)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=k, era=era)
-    return [(candidate, None) for candidate in candidates], None
+    asked = k
+    while True:
+        [(candidates, more)] = await nearest(core, ask.partition, vector[None], floor=ANY, k=asked, era=era)
+        if len(candidates) >= k or not more:
+            return [(candidate, None) for candidate in candidates[:k]], None
+        asked *= contrast.MORE
 
 
 def _judged(core: Core, ask: Ask, candidate: Scored, rival: float | None) -> _Judged:

@@ -98,12 +98,15 @@ async def _remove_matching(core: Core, selection: Selection, matches: Callable[[
 
 
 async def _empty_index(core: Core) -> None:
-    """Rows that were removed may lie in the index, and in what is saved of it, until it is made anew."""
-    if core.embedder is None or core.make_index is None or core.store_searches:
+    """Fill the index anew: what was removed may lie in it, and in the file that it was loaded from.
+
+    Always, for nothing tells for certain that there is nothing: others may have removed it, a file stays mapped for
+    the rows that are left, and a sample of what was there may be in use.
+    """
+    if core.embedder is None or core.store_searches:
         return
-    await sync.catch_up(core)
-    if await core.index.tombstones():
-        await sync.refill_index(core, core.index.dtype)
+    await sync.replay(core)
+    await sync.refill_index(core, core.index.dtype)
 
 
 async def _remove_saved(core: Core) -> list[str]:

@@ -41,12 +41,14 @@ class Nearest(NamedTuple):
 async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float, k: int, era: int) -> list[Nearest]:
     """For each query, a vector of this era, the best *k* entries at or above *floor*.
 
-    Entries that left the store since they were indexed are passed over: the store is the truth.
+    Entries that left the store since they were indexed are passed over, and what was written since counts at the
+    similarity of the vector that it has now: the store is the truth.
     """
     if core.store_searches:
         return await _from_store(core, partition, queries, floor, k)
     index = core.index
     eras.require(core, era)  # so the index is of that era too, whatever happens from here on
+    indexed = core.applied_seq  # before the search: up to here the index holds what the store does, or what came later
     try:
         found = await index.search(partition, queries, floor=floor, k=k)
     except CorruptCacheError as error:
@@ -54,15 +56,21 @@ async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float
         eras.require(core, era)
         found = await core.index.search(partition, queries, floor=floor, k=k)
     ids = sorted({entry_id for matches in found for entry_id in matches.ids.tolist()})
-    inexact = any(matches.errors is not None for matches in found)
+    rescore = any(matches.errors is not None for matches in found)
     try:
-        records = await core.store.read(ids, vectors=inexact) if ids else []
+        records = await core.store.read(ids, vectors=rescore) if ids else []
+        if not rescore and any(record is not None and record.seq > indexed for record in records):
+            rescore = True
+            records = await core.store.read(ids, vectors=True)
     except EmbedderMismatchError:  # vectors are those of the next era
         eras.require(core, era)
         raise
     eras.require(core, era)
     by_id = {record.id: record for record in records if record is not None}
-    return [_supplied(matches, by_id, query, floor, k) for matches, query in zip(found, queries, strict=True)]
+    return [
+        _supplied(matches, by_id, query, floor=floor, k=k, rescore=rescore)
+        for matches, query in zip(found, queries, strict=True)
+    ]
 
 
 async def _from_store(core: Core, partition: bytes, queries: Matrix, floor: float, k: int) -> list[Nearest]:
@@ -74,15 +82,23 @@ async def _from_store(core: Core, partition: bytes, queries: Matrix, floor: floa
     return results
 
 
-def _supplied(matches: Matches, by_id: dict[int, Record], query: Vector, floor: float, k: int) -> Nearest:
+def _supplied(
+    matches: Matches, by_id: dict[int, Record], query: Vector, *, floor: float, k: int, rescore: bool
+) -> Nearest:
     ids: list[int] = matches.ids.tolist()
-    gone = sum(entry_id not in by_id for entry_id in ids)
-    if matches.errors is None:
+    if not rescore:
         pairs = zip(ids, matches.similarities.tolist(), strict=True)
         scored = [Scored(by_id[entry_id], similarity) for entry_id, similarity in pairs if entry_id in by_id]
-    else:
-        scored = _rescored([by_id[entry_id] for entry_id in ids if entry_id in by_id], query, floor)
-    return Nearest(scored[:k], more=len(scored) + gone >= k)
+        return Nearest(scored[:k], more=len(ids) >= k)
+    scored = _rescored([by_id[entry_id] for entry_id in ids if entry_id in by_id], query, floor)
+    gone = sum(entry_id not in by_id for entry_id in ids)
+    more = len(ids) >= k if matches.errors is None else len(scored) + gone >= k
+    if more:
+        # What has another vector now, and is not as near: others may lie between. Among more it is met again.
+        lowest = matches.similarities if matches.errors is None else matches.similarities - matches.errors
+        least = float(np.partition(lowest, len(lowest) - k)[len(lowest) - k])
+        scored = [candidate for candidate in scored if candidate.similarity >= least]
+    return Nearest(scored[:k], more)
 
 
 def _rescored(records: Sequence[Record], query: Vector, floor: float) -> list[Scored]:
