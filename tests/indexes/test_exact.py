@@ -9,6 +9,7 @@ import pytest
 
 from indexes.small import PIECES, small
 from mneme.indexes import ExactIndex, HnswIndex, _basis, _quantise, _search
+from mneme.indexes._partition import Partition
 from mneme.indexes._piece import COPIED, GrowingPiece
 from mneme.indexes._view import View
 
@@ -242,33 +243,120 @@ def test_rows_added_one_by_one_are_found_at_once_and_shared_with_nobody(opened):
     assert index.size() == 300
 
 
-@pytest.mark.parametrize("verb", ["extend", "remove"])
-def test_without_memory_half_way_nothing_is_added_replaced_or_removed(opened, monkeypatch, verb):
-    original = getattr(GrowingPiece, verb)
+class _Table(dict):
+    """A table of ids; what is done to it can be made to fail."""
+
+    def update(self, *given):
+        super().update(*given)
+
+
+_STEPS = {
+    "rows are added": (GrowingPiece, "extend"),
+    "rows are removed": (GrowingPiece, "remove"),
+    "ids are read": (GrowingPiece, "ids_from"),
+    "a snapshot is prepared": (Partition, "prepared"),
+    "the table is filled": (_Table, "update"),
+}
+
+
+def _failing_at(monkeypatch, step, position, error):
+    """Let the call of this step fail that comes at this position from now on; the calls."""
+    where, verb = step
+    original = getattr(where, verb)
+    calls = []
+
+    def failing(self, *args):
+        calls.append(args)
+        if len(calls) == position:
+            raise error
+        return original(self, *args)
+
+    monkeypatch.setattr(where, verb, failing)
+    return calls
+
+
+def _with_waiting_rows(opened):
+    """An index with rows in two partitions, and in each of two one that waits."""
+    index = opened(4)
+    index._contents._places = _Table()
+    index.add([1, 2, 5], [b"a", b"a", b"b"], _units(3, 4))
+    index.add([6], [b"b"], _units(1, 4, 6))
+    index.add([7], [b"d"], _units(1, 4, 7))
+    return index
+
+
+def _held(index):
+    return {name: _found(index, name, _units(1, 4)) for name in (b"a", b"b", b"c", b"d")}
+
+
+_GIVEN = ([1, 3, 4, 5], [b"b", b"a", b"c", b"c"], _units(4, 4, seed=1))
+_AFTER = {b"a": [2, 3], b"b": [1, 6], b"c": [4, 5], b"d": [7]}
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("step", list(_STEPS))
+def test_what_fails_half_way_has_changed_nothing_and_can_be_repeated(opened, monkeypatch, step, error):
     for position in itertools.count(1):
-        index = opened(4)
-        index.add([1, 2, 5], [b"a", b"a", b"b"], _units(3, 4))
-        before = {name: _found(index, name, _units(1, 4)) for name in (b"a", b"b", b"c")}
-        calls = []
-
-        def failing(piece, *args, calls=calls, position=position):
-            calls.append(args)
-            if len(calls) == position:
-                raise MemoryError
-            return original(piece, *args)
-
-        monkeypatch.setattr(GrowingPiece, verb, failing)
-        given = ([1, 3, 4, 5], [b"b", b"a", b"c", b"c"], _units(4, 4, seed=1))
-        with contextlib.suppress(MemoryError):
-            index.add(*given)
+        index = _with_waiting_rows(opened)
+        before = _held(index)
+        calls = _failing_at(monkeypatch, _STEPS[step], position, error)
+        with contextlib.suppress(error):
+            index.add(*_GIVEN)
         monkeypatch.undo()
         if len(calls) < position:
             break
-        assert index.size() == 3
-        assert {name: _found(index, name, _units(1, 4)) for name in before} == before
-    assert position > 2
-    assert index.size() == 5
-    assert [sorted(_found(index, name, _units(1, 4))) for name in (b"a", b"b", b"c")] == [[2, 3], [1], [4, 5]]
+        assert _held(index) == before
+        assert index.size() == 5
+        index.add(*_GIVEN)
+        assert {name: sorted(found) for name, found in _held(index).items()} == _AFTER
+        assert index.remove(range(1, 9)) == 7
+        assert not any(_held(index).values())
+    assert position > 1
+
+
+def test_what_is_interrupted_while_it_is_shown_is_done(opened, monkeypatch):
+    for position in itertools.count(1):
+        index = _with_waiting_rows(opened)
+        calls = _failing_at(monkeypatch, (Partition, "show"), position, KeyboardInterrupt)
+        with contextlib.suppress(KeyboardInterrupt):
+            index.add(*_GIVEN)
+        monkeypatch.undo()
+        if len(calls) < position:
+            break
+        index.add(*_GIVEN)
+        assert {name: sorted(found) for name, found in _held(index).items()} == _AFTER
+        assert index.remove(range(1, 9)) == 7
+    assert position > 4
+
+
+def test_rows_wait_for_longer_where_there_is_no_memory_to_add_them_together(opened, monkeypatch):
+    index = opened(8)
+    rows = _units(300, 8)
+    with monkeypatch.context() as patch:
+        _failing_at(patch, (Partition, "prepared"), 1, MemoryError)
+        for number in range(256):
+            index.add([number], [b"p"], rows[number : number + 1])
+    assert index.size() == len(_found(index, b"p", rows[0])) == 256
+    index.add([256], [b"p"], rows[256:257])
+    assert sorted(_found(index, b"p", rows[0])) == list(range(257))
+
+
+def test_an_index_is_saved_without_the_sketches_that_there_is_no_memory_for(opened, monkeypatch, tmp_path):
+    with small(**PIECES):
+        index = opened(8)
+        index.add(range(200), [b"p"] * 200, _units(200, 8))
+        index.remove(range(0, 200, 3))
+        with monkeypatch.context() as patch:
+            patch.setattr(GrowingPiece, "sketch", _no_memory)
+            index.add(range(300, 400), [b"p"] * 100, _units(100, 8, 1))
+            index.save(str(tmp_path / "index"), "stamp")
+        found = _found(index, b"p", _units(1, 8))
+        index.load(str(tmp_path / "index"), 8, "float32")
+        assert _found(index, b"p", _units(1, 8)).keys() == found.keys()
+
+
+def _no_memory(*_):
+    raise MemoryError
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from indexes.made import check, queries, similarities, vectors
 from indexes.small import PIECES, small
 from mneme.errors import CorruptCacheError
 from mneme.indexes import ExactIndex, _saved
+from mneme.indexes._verify import damage_of
 
 DIM = 8
 NAMES = (b"a", b"b")
@@ -86,9 +87,10 @@ def test_what_was_saved_comes_back_and_goes_on(tmp_path, dtype):
 
 
 def test_what_lies_in_the_file_takes_no_memory(tmp_path):
-    index, held = filled("float32", 3000)
+    with small(COPIED=4096, _NUMBERS=2**24):  # or what is around the pieces would weigh more than the rows
+        index, held = filled("float32", 3000)
     index.save(str(tmp_path / "index"), "stamp é")
-    assert loaded(tmp_path / "index").memory_bytes() < index.memory_bytes() / 2
+    assert loaded(tmp_path / "index").memory_bytes() < index.memory_bytes() / 4
     assert_finds(loaded(tmp_path / "index"), held)
 
 
@@ -212,3 +214,17 @@ def test_contents_that_make_no_sense_are_refused_though_their_checksum_is_right(
     path.write_bytes(header + good[len(header) : at] + contents)
     with pytest.raises(CorruptCacheError, match="damaged"):
         loaded(path)
+
+
+def test_a_header_with_any_bit_flipped_is_told_of(tmp_path):
+    index, _ = filled("float32")
+    index.save(str(tmp_path / "index"), "stamp é")
+    path = tmp_path / "damaged"
+    whole = (tmp_path / "index").read_bytes()
+    padding = range(8 * len(_saved.MAGIC), 8 * (_saved.HEADER.size - 20))  # before two numbers and a checksum
+    for bit in set(range(8 * _saved.HEADER.size)) - set(padding):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert damage_of(str(path)), bit
+    assert damage_of(str(tmp_path / "index")) is None

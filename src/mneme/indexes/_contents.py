@@ -14,7 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mneme.indexes._partition import Fresh, Partition
+from mneme.indexes._partition import Checkpoint, Fresh, Partition, Snapshot
 from mneme.indexes._piece import GrowingPiece, Piece
 from mneme.indexes._saved import SavedPartition
 from mneme.indexes._search import nothing, search
@@ -29,6 +29,7 @@ _ID_BYTES = 32  # of an int; the table that holds it is measured
 _SPARSE_BYTES = 512  # of the table for each id in it, from which it is made anew; one in use takes 80 or so
 _PARTITION_BYTES = 2200  # of the objects around the arrays of a partition that was searched
 _PIECE_BYTES = 1000
+_MAPPED_BYTES = 1200  # more of a piece that lies in a file
 _MOVED = 512  # rows at once out of a piece of which most are gone
 _TIMED = 5  # searches
 _ROWS_A_STEP = 2048  # are added for each further step of the chores
@@ -92,10 +93,15 @@ class Contents:
             partition = self._partitions.get(key)
             if partition is None:
                 partition = self._partitions[key] = Partition(key, self.dim)
-            partition.wait_with((*partition.snapshot.fresh, (number, vectors[0].copy())))
-            self._fresh[number] = key
+            self._fresh[number] = key  # first: what is seen must be known, and not the other way round
+            try:
+                partition.wait_with((*partition.snapshot.fresh, (number, vectors[0].copy())))
+            except MemoryError:
+                del self._fresh[number]
+                raise
             if len(self._fresh) >= _FRESH:
-                self._add_fresh()
+                with suppress(MemoryError):  # or they wait for longer
+                    self._add_fresh()
             elif not partition.settled:
                 partition.do_chores(1)
             return True
@@ -107,9 +113,9 @@ class Contents:
         with self._change(set(self._fresh.values()), {}) as touched:
             for partition in touched.values():
                 fresh = partition.snapshot.fresh
-                ids = np.array([number for number, _ in fresh], np.int64)
-                partition.append(ids, held_as(_stacked(fresh), self._dtype), self._numbers)
-        self._fresh.clear()
+                if fresh:
+                    ids = np.array([number for number, _ in fresh], np.int64)
+                    partition.append(ids, held_as(_stacked(fresh), self._dtype), self._numbers)
 
     def remove(self, ids: Iterable[int]) -> int:
         numbers = list(map(operator.index, ids))
@@ -136,9 +142,10 @@ class Contents:
                 if piece is None:
                     break
                 piece.seal()
-                ids, columns = piece.some(_MOVED)
-                with suppress(MemoryError), self._change({key}, {piece: ids.tolist()}) as touched:
-                    touched[key].append(ids, columns, self._numbers)
+                with suppress(MemoryError):
+                    ids, columns = piece.some(_MOVED)
+                    with self._change({key}, {piece: ids.tolist()}) as touched:
+                        touched[key].append(ids, columns, self._numbers)
 
     def size(self) -> int:
         with self._changing:
@@ -181,6 +188,7 @@ class Contents:
         with self._changing:
             self._add_fresh()
             arrays = sum(piece.nbytes + _PIECE_BYTES for piece in self._pieces.values())
+            arrays += _MAPPED_BYTES * sum(piece.now.unchecked is not None for piece in self._pieces.values())
             table = sys.getsizeof(self._places) + len(self._places) * _ID_BYTES
             samples = sum(partition.sample_bytes for partition in self._partitions.values())
             return arrays + table + samples + len(self._partitions) * _PARTITION_BYTES
@@ -253,38 +261,76 @@ class Contents:
     ) -> Iterator[dict[bytes, Partition]]:
         """Take out what is held of some ids, then let the caller append to the partitions of these keys.
 
-        A search sees all of it in its partition, or nothing; if it fails, nothing ever was. The caller holds the lock.
+        A search sees all of it in its partition, or nothing; if it fails, nothing ever was. No rows wait to be added,
+        but those that the caller appends. The caller holds the lock.
         """
         names = {*keys, *(piece.partition for piece in held)}
         touched = {name: self._partitions.get(name) or Partition(name, self.dim) for name in names}
         before = {name: partition.checkpoint() for name, partition in touched.items()}
+        were = {number: piece.number for piece, ids in held.items() for number in ids}
+        places: dict[int, int] = {}
         try:
             for name, partition in touched.items():
                 partition.remove({piece: ids for piece, ids in held.items() if piece.partition == name})
             yield touched
-            moved = [
-                (piece, piece.ids_from(before[name].lengths.get(piece, 0)))
-                for name, partition in touched.items()
-                for piece in partition.pieces
-            ]
-        except BaseException:
             for name, partition in touched.items():
-                partition.roll_back(before[name])
+                for piece in partition.pieces:
+                    ids = piece.ids_from(before[name].lengths.get(piece, 0))
+                    places.update(dict.fromkeys(ids, piece.number))
+            # All that takes memory comes before what cannot be undone.
+            snapshots = {name: partition.prepared(()) for name, partition in touched.items()}
+            gone = [number for number in were if number not in places]
+            for name, partition in touched.items():
+                self._partitions.setdefault(name, partition)
+                self._pieces.update((piece.number, piece) for piece in partition.pieces)
+            self._places.update(places)
+        except BaseException:
+            self._undo(touched, before, were, places)
             raise
-        for number in itertools.chain.from_iterable(held.values()):
-            del self._places[number]
-        for piece, ids in moved:
-            if ids:
-                self._pieces[piece.number] = piece
-                self._places.update(dict.fromkeys(ids, piece.number))
-        for name, partition in touched.items():
-            for piece in before[name].lengths.keys() - set(partition.pieces):
-                del self._pieces[piece.number]
-            partition.publish(())
-            if partition.pieces:
-                self._partitions[name] = partition
+        try:
+            self._commit(touched, before, snapshots, gone)
+        except BaseException:  # an interruption
+            self._commit(touched, before, snapshots, gone)
+            raise
+
+    def _undo(
+        self,
+        touched: Mapping[bytes, Partition],
+        before: Mapping[bytes, Checkpoint],
+        were: Mapping[int, int],
+        places: Iterable[int],
+    ) -> None:
+        for number in places:
+            if number in were:
+                self._places[number] = were[number]
             else:
+                self._places.pop(number, None)
+        for name, partition in touched.items():
+            for piece in partition.pieces:
+                if piece not in before[name].lengths:
+                    self._pieces.pop(piece.number, None)
+            partition.roll_back(before[name])
+            if not partition.pieces and not partition.snapshot.fresh:
                 self._partitions.pop(name, None)
+
+    def _commit(
+        self,
+        touched: Mapping[bytes, Partition],
+        before: Mapping[bytes, Checkpoint],
+        snapshots: Mapping[bytes, Snapshot],
+        gone: Iterable[int],
+    ) -> None:
+        """Twice is as good as once, and half of it and then all."""
+        for number in gone:
+            self._places.pop(number, None)
+        for name, partition in touched.items():
+            for piece in before[name].lengths:
+                if piece not in partition.pieces:
+                    self._pieces.pop(piece.number, None)
+            partition.show(snapshots[name])
+            if not partition.pieces:
+                self._partitions.pop(name, None)
+        self._fresh.clear()
 
 
 def _stacked(fresh: Fresh) -> Matrix:

@@ -104,10 +104,17 @@ class Partition:
         self.rows += len(ids)
         self._added += len(ids)
 
-    def publish(self, fresh: Fresh | None = None) -> None:
+    def publish(self) -> None:
         """Let searches see what was changed, all at once."""
-        view = View([piece.now for piece in self.pieces])
-        self.snapshot = Snapshot(view, self.snapshot.fresh if fresh is None else fresh)
+        self.show(self.prepared(self.snapshot.fresh))
+
+    def prepared(self, fresh: Fresh) -> Snapshot:
+        """What searches are to see."""
+        return Snapshot(View([piece.now for piece in self.pieces]), fresh)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Let searches see what was prepared. Twice is as good as once."""
+        self.snapshot = snapshot
         self.settled = not self._is_due()
         if self.settled:
             self.drop_chores()
@@ -141,23 +148,30 @@ class Partition:
 
     def catch_up_on_chores(self) -> None:
         """Do all there is to do, and sketch even the rows that might wait."""
-        while not self.settled:
-            self.do_chores(16)
-        with without_warnings():
+        while not self.settled and self.do_chores(16):
+            pass
+        with suppress(MemoryError), without_warnings():
             for piece in self.pieces:
                 if self._basis is not None and piece.now.basis is self._basis and piece.now.sketched < len(piece):
                     piece.sketch(self._basis, piece.now.sketched, len(piece))
         self.publish()
 
-    def do_chores(self, steps: int) -> None:
-        """A part of what there is to do, in steps of a millisecond or two. Without memory for it, it stays undone."""
-        with suppress(MemoryError), without_warnings():
-            for _ in range(steps):
-                if next(self._chores, self) is self:
-                    if not self._is_due():
-                        break
-                    self._chores = self._keep_up()
-        self.publish()
+    def do_chores(self, steps: int) -> bool:
+        """A part of what there is to do, in steps of a millisecond or two; whether there was memory for it.
+
+        If not, it stays undone.
+        """
+        try:
+            with without_warnings():
+                for _ in range(steps):
+                    if next(self._chores, self) is self:
+                        if not self._is_due():
+                            break
+                        self._chores = self._keep_up()
+            self.publish()
+        except MemoryError:
+            return False
+        return True
 
     def drop_chores(self) -> None:
         """Leave undone what was begun, and let go of what it holds."""

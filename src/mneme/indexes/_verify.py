@@ -42,6 +42,8 @@ def _of_exact(file: BinaryIO) -> str | None:
     if len(header) < HEADER.size:
         return "it is too short"
     _, at, length, checksum = HEADER.unpack(header)
+    if at + length > file.seek(0, 2):
+        return "its table of contents is missing"
     file.seek(at)
     contents = file.read(length)
     if len(contents) != length or zlib.crc32(contents) != checksum:

@@ -95,8 +95,9 @@ class View:
         made = View.__new__(View)
         # What was worked out once of the sketches stays true.
         changed = ("plain", "_unbounded", "coding_error", "_without_sketches")
-        known = {name: value for name, value in self.__dict__.items() if name not in changed}
-        made.__dict__.update(known)
+        made.__dict__.update(self.__dict__.copy())  # copied in one step: another search may be working something out
+        for name in changed:
+            made.__dict__.pop(name, None)
         made.pieces = (*self.pieces, piece)
         made.count = self.count + len(piece.ids)
         made.starts = np.append(self.starts, made.count)
