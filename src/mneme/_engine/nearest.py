@@ -46,9 +46,9 @@ async def nearest(core: Core, partition: bytes, queries: Matrix, *, floor: float
     """
     if core.store_searches:
         return await _from_store(core, partition, queries, floor, k)
+    indexed = core.applied_seq  # up to here the index holds what the store does, or what came later: read before it is
     index = core.index
     eras.require(core, era)  # so the index is of that era too, whatever happens from here on
-    indexed = core.applied_seq  # before the search: up to here the index holds what the store does, or what came later
     try:
         found = await index.search(partition, queries, floor=floor, k=k)
     except CorruptCacheError as error:
