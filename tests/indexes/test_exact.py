@@ -333,9 +333,10 @@ def test_rows_wait_for_longer_where_there_is_no_memory_to_add_them_together(open
     index = opened(8)
     rows = _units(300, 8)
     with monkeypatch.context() as patch:
-        _failing_at(patch, (Partition, "prepared"), 1, MemoryError)
+        calls = _failing_at(patch, (Partition, "prepared"), 1, MemoryError)
         for number in range(256):
             index.add([number], [b"p"], rows[number : number + 1])
+    assert calls
     assert index.size() == len(_found(index, b"p", rows[0])) == 256
     index.add([256], [b"p"], rows[256:257])
     assert sorted(_found(index, b"p", rows[0])) == list(range(257))
@@ -347,15 +348,18 @@ def test_an_index_is_saved_without_the_sketches_that_there_is_no_memory_for(open
         index.add(range(200), [b"p"] * 200, _units(200, 8))
         index.remove(range(0, 200, 3))
         with monkeypatch.context() as patch:
-            patch.setattr(GrowingPiece, "sketch", _no_memory)
+            refused = []
+            patch.setattr(GrowingPiece, "sketch", lambda *given: _no_memory(refused))
             index.add(range(300, 400), [b"p"] * 100, _units(100, 8, 1))
             index.save(str(tmp_path / "index"), "stamp")
+        assert refused
         found = _found(index, b"p", _units(1, 8))
         index.load(str(tmp_path / "index"), 8, "float32")
         assert _found(index, b"p", _units(1, 8)).keys() == found.keys()
 
 
-def _no_memory(*_):
+def _no_memory(refused):
+    refused.append(True)
     raise MemoryError
 
 

@@ -236,9 +236,8 @@ class _Search:
     def matches(self) -> Matches:
         """What was found, when everything was considered."""
         view = self._view
-        none = nothing("float32" if view.exact else "int8")
         if not self._found:
-            return none
+            return self._nothing()
         positions, estimates, reaches = self._found[0]
         if view.exact and len(self._found) == 1 and self._bar.value == self._floor:
             return self._scored(positions)  # the usual hit
@@ -249,7 +248,7 @@ class _Search:
         # Errors have room for the rounding of this sum. In float64: comparing in float32 would round the bar.
         (kept,) = (highest.astype(np.float64) >= self._bar.value).nonzero()
         if not len(kept):
-            return none
+            return self._nothing()
         if len(self._found) > 1:
             kept = kept[np.argsort(positions[kept], kind="stable")]  # in runs already
         if view.exact:
@@ -258,6 +257,9 @@ class _Search:
         best = np.lexsort((found, -highest[kept]))
         chosen = kept[best]
         return Matches(found[best], estimates[chosen], reaches[chosen])
+
+    def _nothing(self) -> Matches:
+        return nothing("float32" if self._view.exact else "int8")
 
     def _scored(self, positions: Positions) -> Matches:
         ids = self._view.ids(positions)
